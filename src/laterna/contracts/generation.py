@@ -1,0 +1,43 @@
+"""What the engine is asked to generate, after validation: no fal names, no defaults left open, no torch.
+
+An endpoint's input (`laterna.contracts.inputs`) is normalised into one of these; it is stored on the request's row,
+travels to the worker and is all that the output depends on, together with the model's revision and the engine's plan.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA_VERSION = 1  # of the normalised input stored on a request; raised when a field changes its meaning
+
+
+class TextToImage(msgspec.Struct, frozen=True, kw_only=True, tag="text_to_image"):
+    """One request for pictures from words. Sample i of `count` uses seed + i."""
+
+    prompt: str
+    negative_prompt: str = ""  # used only where `cfg_scale` is above 1
+    width: int  # pixels, a multiple of the family's grain
+    height: int  # pixels
+    steps: int  # denoising steps, at least 1
+    cfg_scale: float = 1.0  # classifier-free guidance; 1 or less runs without the negative half
+    guidance: float | None = None  # for networks with a guidance embedding; absent otherwise
+    sampler: str  # a name of `laterna.samplers`
+    seed: int  # 0 .. 2**63 - 1
+    count: int = 1  # pictures
+    image_format: str = "png"  # png, jpeg or webp
+    previews: bool = False  # whether somebody watches the steps
+    inline: bool = False  # outputs are wanted as data URIs and are not kept
+
+
+Generation = TextToImage  # becomes a tagged union as families of other modalities arrive
+
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to load a model: the executable part of its card."""
+
+    id: str  # the card's id
+    revision: str  # part of the model's identity: other weights, other revision
+    family: str  # a name of `laterna.families`
+    weights: str  # builtin:NAME, path:FOLDER-OR-FILE or hub:OWNER/NAME[@REVISION]
+    settings: dict[str, str | int | float | bool] = {}  # the family's own knobs, from the card
+    resident_bytes: int  # expected size on the device; decides what must leave memory before it is loaded

@@ -1,0 +1,151 @@
+"""The messages between the server and a worker, versioned; the same over a local socket or a Ray actor.
+
+The server says Assign, Cancel, Watch and Stop; the worker says Ready, Started, Progress, Note, Finished, Failed and Beat.
+A request in these messages is always named together with its lease's token, so that an old lease is never heard.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from laterna.contracts.generation import Generation, ModelRef
+
+VERSION = 1  # both sides must agree; a worker that says another version is replaced
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    pass
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may finish a request: fenced by a random token."""
+
+    request_id: str
+    token: str
+
+
+class Assign(_Message, tag="assign"):
+    lease: Lease
+    model: ModelRef
+    generation: Generation
+    tenant: str  # fair shares are between tenants
+    priority: int  # 0 realtime, 1 normal, 2 low
+    created_us: int  # when the request was submitted, UTC microseconds
+    finish_by_us: int | None = None  # explicit deadline, UTC microseconds; absent when there is none
+    attempt: int = 1
+
+
+class Cancel(_Message, tag="cancel"):
+    lease: Lease
+
+
+class Watch(_Message, tag="watch"):
+    """Somebody began to watch the request: send previews from now on."""
+
+    lease: Lease
+
+
+class Stop(_Message, tag="stop"):
+    """Drop what is running (its leases go back to the queue) and exit."""
+
+
+class Ready(_Message, tag="ready"):
+    version: int
+    pid: int
+    device: str  # cpu, cuda:0, ...
+    device_name: str  # for people
+    memory_bytes: int  # what models may occupy together
+
+
+class Started(_Message, tag="started"):
+    """The first device call for the request is about to run."""
+
+    lease: Lease
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of an unfinished sample."""
+
+    index: int  # which sample
+    content_type: str
+    data: bytes  # encoded
+
+
+class Progress(_Message, tag="progress"):
+    lease: Lease
+    stage: str  # load, encode, denoise or decode
+    step: int  # denoising steps done by the slowest sample
+    steps: int  # of how many
+    batch: int  # samples in the call
+    remaining_s: float  # predicted seconds of device work left, without waiting
+    preview: Preview | None = None  # absent when nobody watches, or too soon after the last
+
+
+class Note(_Message, tag="note"):
+    """A line for the request's log."""
+
+    lease: Lease
+    level: str  # DEBUG, INFO, WARN or ERROR
+    message: str
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored output or, where `data` is present, one that is handed over and not kept."""
+
+    index: int  # which sample
+    seed: int  # the sample's own
+    key: str  # of the media store; empty when `data` is present
+    content_type: str
+    size_bytes: int
+    sha256: str  # hex digest of the encoded bytes
+    width: int | None = None  # pixels; absent for sound
+    height: int | None = None  # pixels; absent for sound
+    duration_s: float | None = None  # absent for pictures
+    data: bytes | None = None  # only for inline outputs
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """Device time of one request, by stage: its share of every call it was in."""
+
+    stage: str
+    calls: int
+    device_ns: int
+
+
+class Finished(_Message, tag="finished"):
+    lease: Lease
+    artifacts: list[Artifact]
+    spent: list[Spent]
+    inference_s: float  # from the first device call to the last, wall seconds
+
+
+class Failed(_Message, tag="failed"):
+    """The request ended without a result. `code` is an error's code of `laterna.errors`."""
+
+    lease: Lease
+    code: str
+    message: str
+    spent: list[Spent] = []
+    retry: bool = False  # whether another attempt may go better
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device call cost: what the cost models learn from."""
+
+    model: str
+    stage: str
+    tokens: int  # per sample
+    batch: int
+    device_ns: int
+
+
+class Beat(_Message, tag="beat"):
+    """A sign of life, about once a second: keeps the leases named in it."""
+
+    leases: list[Lease]
+    resident: list[str]  # model ids in memory
+    observed: list[Observation]  # calls since the last beat
+
+
+ToWorker = Assign | Cancel | Watch | Stop
+FromWorker = Ready | Started | Progress | Note | Finished | Failed | Beat

@@ -1,0 +1,204 @@
+"""Every error that Laterna raises on purpose, in one tree.
+
+    LaternaError
+    ├── ConfigError                 a setting is unknown or has a bad value
+    ├── InvalidInput                a field of a request is missing, unknown or out of range
+    ├── MediaError                  bytes that are no readable image, video or sound
+    ├── Unauthorized                no key, or a key that nobody holds
+    ├── Forbidden                   a key that may not do this
+    ├── NotFound
+    │   ├── EndpointNotFound
+    │   ├── RequestNotFound
+    │   └── FileNotFound
+    ├── Conflict
+    │   ├── NotFinished             the result was asked for too early
+    │   └── AlreadyCompleted        too late to cancel
+    ├── Refused                     valid, but not accepted now
+    │   ├── QueueFull
+    │   ├── DeadlineUnreachable
+    │   ├── PayloadTooLarge
+    │   └── Unavailable             the server is stopping, or the store does not answer
+    ├── FetchError                  a URL could not be fetched
+    │   ├── AddressRefused          it leads to an address that users may not reach
+    │   ├── FetchTooLarge
+    │   ├── FetchTimeout
+    │   └── WrongContentType
+    ├── WeightsError                a model cannot be loaded
+    │   ├── UnsafeWeights           pickle, or anything that could run code
+    │   ├── UnreadableWeights
+    │   ├── MissingWeights
+    │   └── ModelTooLarge           it does not fit the device
+    └── ExecutionError              a request that was accepted and failed
+        ├── SampleFailed            the engine could not finish it
+        ├── GenerationTimeout       it ran past its limit
+        ├── StartTimeout            it did not start in the time that its owner gave
+        ├── PoisonRequest           it took its workers down with it until its attempts ran out
+        └── RequestCancelled
+
+`code` is the machine-readable name that goes over the wire and into the store. HTTP status codes are mapped in
+`laterna.api` alone. A message names the key, the value and the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class LaternaError(Exception):
+    """The root: `message` is for people, `code` for programs."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(LaternaError):
+    code = "config_error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong with one field of an input, in pydantic's terms."""
+
+    loc: tuple[str | int, ...]  # path of the field, starting with "body"
+    msg: str  # what is wrong and what would be right
+    type: str = "value_error"  # pydantic's or fal's machine-readable name
+    input: object = None  # the offending value, shortened where it is long
+    ctx: dict[str, object] | None = None  # limits, such as {"le": 50}; absent when there are none
+
+
+class InvalidInput(LaternaError):
+    """One or more fields are wrong; nothing was queued."""
+
+    code = "invalid_input"
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, p.loc))}: {p.msg}" for p in problems))
+        self.problems = problems
+
+
+class MediaError(LaternaError):
+    code = "image_load_error"
+
+
+class Unauthorized(LaternaError):
+    code = "unauthorized"
+
+
+class Forbidden(LaternaError):
+    code = "forbidden"
+
+
+class NotFound(LaternaError):
+    code = "not_found"
+
+
+class EndpointNotFound(NotFound):
+    code = "endpoint_not_found"
+
+
+class RequestNotFound(NotFound):
+    code = "request_not_found"
+
+
+class FileNotFound(NotFound):
+    code = "file_not_found"
+
+
+class Conflict(LaternaError):
+    code = "conflict"
+
+
+class NotFinished(Conflict):
+    code = "not_finished"
+
+
+class AlreadyCompleted(Conflict):
+    code = "already_completed"
+
+
+class Refused(LaternaError):
+    code = "refused"
+
+
+class QueueFull(Refused):
+    code = "queue_full"
+
+
+class DeadlineUnreachable(Refused):
+    code = "deadline_unreachable"
+
+
+class PayloadTooLarge(Refused):
+    code = "payload_too_large"
+
+
+class Unavailable(Refused):
+    code = "unavailable"
+
+
+class FetchError(LaternaError):
+    code = "file_download_error"
+
+
+class AddressRefused(FetchError):
+    code = "address_refused"
+
+
+class FetchTooLarge(FetchError):
+    code = "file_too_large"
+
+
+class FetchTimeout(FetchError):
+    code = "download_timeout"
+
+
+class WrongContentType(FetchError):
+    code = "unsupported_content_type"
+
+
+class WeightsError(LaternaError):
+    code = "weights_error"
+
+
+class UnsafeWeights(WeightsError):
+    code = "unsafe_weights"
+
+
+class UnreadableWeights(WeightsError):
+    code = "unreadable_weights"
+
+
+class MissingWeights(WeightsError):
+    code = "missing_weights"
+
+
+class ModelTooLarge(WeightsError):
+    code = "model_too_large"
+
+
+class ExecutionError(LaternaError):
+    code = "internal_server_error"
+
+
+class SampleFailed(ExecutionError):
+    code = "sample_failed"
+
+
+class GenerationTimeout(ExecutionError):
+    code = "generation_timeout"
+
+
+class StartTimeout(ExecutionError):
+    code = "request_timeout"
+
+
+class PoisonRequest(ExecutionError):
+    code = "runner_disconnected"
+
+
+class RequestCancelled(ExecutionError):
+    code = "client_cancelled"
