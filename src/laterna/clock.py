@@ -1,4 +1,4 @@
-"""Time as a parameter: the only module that reads a clock. Stored times are UTC microseconds, device time nanoseconds."""
+"""Time as a parameter: the only module that reads a clock. Stored: UTC microseconds; device time: nanoseconds."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ class Settings:
     names: tuple[str, ...] = knob((), "Further host names that clients use for this server, comma-separated")
     trusted_proxies: tuple[str, ...] = knob((), "Addresses of proxies whose X-Forwarded-* headers are believed")
     cards: Path | None = knob(None, "Folder of further model cards (default: cards/ in the data folder)")
-    devices: tuple[str, ...] = knob(
-        (), "Devices to run workers on, such as cuda:0 or cpu (default: every GPU, else cpu)"
-    )
+    devices: tuple[str, ...] = knob((), "Devices to work on, such as cuda:0 or cpu (default: every GPU, else cpu)")
     memory_gb: float = knob(0.0, "Memory for models on each device, GiB (0: a safe share of what there is)", ge=0)
     threads: int = knob(0, "CPU threads of a worker (0: one a core)", ge=0, le=1024)
     lease_seconds: float = knob(10.0, "A worker that is silent for so long loses its requests", ge=1, le=600)
@@ -150,6 +148,9 @@ def _bool(value: object) -> bool:
 def _check(value: Any, limits: Mapping[str, Any]) -> None:
     if "choices" in limits and value not in limits["choices"]:
         raise ValueError(f"expected one of {', '.join(limits['choices'])}")
-    for name, holds in (("ge", lambda v, b: v >= b), ("gt", lambda v, b: v > b), ("le", lambda v, b: v <= b)):
-        if name in limits and not holds(value, limits[name]):
-            raise ValueError(f"must be {dict(ge='at least', gt='above', le='at most')[name]} {limits[name]}")
+    if "ge" in limits and value < limits["ge"]:
+        raise ValueError(f"must be at least {limits['ge']}")
+    if "gt" in limits and value <= limits["gt"]:
+        raise ValueError(f"must be above {limits['gt']}")
+    if "le" in limits and value > limits["le"]:
+        raise ValueError(f"must be at most {limits['le']}")

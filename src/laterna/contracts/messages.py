@@ -1,6 +1,6 @@
 """The messages between the server and a worker, versioned; the same over a local socket or a Ray actor.
 
-The server says Assign, Cancel, Watch and Stop; the worker says Ready, Started, Progress, Note, Finished, Failed and Beat.
+The server says Assign, Cancel, Watch and Stop; the worker says Ready, Started, Progress, Note, Finished, Failed, Beat.
 A request in these messages is always named together with its lease's token, so that an old lease is never heard.
 """
 
@@ -24,7 +24,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
-class Assign(_Message, tag="assign"):
+class Assign(_Message, frozen=True, kw_only=True, tag="assign"):
     lease: Lease
     model: ModelRef
     generation: Generation
@@ -35,21 +35,21 @@ class Assign(_Message, tag="assign"):
     attempt: int = 1
 
 
-class Cancel(_Message, tag="cancel"):
+class Cancel(_Message, frozen=True, kw_only=True, tag="cancel"):
     lease: Lease
 
 
-class Watch(_Message, tag="watch"):
+class Watch(_Message, frozen=True, kw_only=True, tag="watch"):
     """Somebody began to watch the request: send previews from now on."""
 
     lease: Lease
 
 
-class Stop(_Message, tag="stop"):
+class Stop(_Message, frozen=True, kw_only=True, tag="stop"):
     """Drop what is running (its leases go back to the queue) and exit."""
 
 
-class Ready(_Message, tag="ready"):
+class Ready(_Message, frozen=True, kw_only=True, tag="ready"):
     version: int
     pid: int
     device: str  # cpu, cuda:0, ...
@@ -57,7 +57,7 @@ class Ready(_Message, tag="ready"):
     memory_bytes: int  # what models may occupy together
 
 
-class Started(_Message, tag="started"):
+class Started(_Message, frozen=True, kw_only=True, tag="started"):
     """The first device call for the request is about to run."""
 
     lease: Lease
@@ -71,7 +71,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes  # encoded
 
 
-class Progress(_Message, tag="progress"):
+class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     lease: Lease
     stage: str  # load, encode, denoise or decode
     step: int  # denoising steps done by the slowest sample
@@ -81,7 +81,7 @@ class Progress(_Message, tag="progress"):
     preview: Preview | None = None  # absent when nobody watches, or too soon after the last
 
 
-class Note(_Message, tag="note"):
+class Note(_Message, frozen=True, kw_only=True, tag="note"):
     """A line for the request's log."""
 
     lease: Lease
@@ -112,14 +112,14 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     device_ns: int
 
 
-class Finished(_Message, tag="finished"):
+class Finished(_Message, frozen=True, kw_only=True, tag="finished"):
     lease: Lease
     artifacts: list[Artifact]
     spent: list[Spent]
     inference_s: float  # from the first device call to the last, wall seconds
 
 
-class Failed(_Message, tag="failed"):
+class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
     """The request ended without a result. `code` is an error's code of `laterna.errors`."""
 
     lease: Lease
@@ -139,7 +139,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     device_ns: int
 
 
-class Beat(_Message, tag="beat"):
+class Beat(_Message, frozen=True, kw_only=True, tag="beat"):
     """A sign of life, about once a second: keeps the leases named in it."""
 
     leases: list[Lease]
