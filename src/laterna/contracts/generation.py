@@ -41,3 +41,17 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     weights: str  # builtin:NAME, path:FOLDER-OR-FILE or hub:OWNER/NAME[@REVISION]
     settings: dict[str, str | int | float | bool] = {}  # the family's own knobs, from the card
     resident_bytes: int  # expected size on the device; decides what must leave memory before it is loaded
+
+    @property
+    def name(self) -> str:
+        """The model's identity in memory, costs and metrics: other weights, other name."""
+        return f"{self.id}@{self.revision}"
+
+
+TOKEN_PIXELS = 16 * 16  # a token of work is a patch of so many pixels, whatever the family
+
+
+def work_tokens(job: Generation) -> int:
+    """The work in one denoising step of one sample, in tokens: the unit in which costs are learned."""
+    halves = 2 if job.cfg_scale > 1 else 1
+    return halves * max(1, job.width * job.height // TOKEN_PIXELS)

@@ -1,0 +1,146 @@
+"""`laterna`: declares the commands. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+app = typer.Typer(
+    name="laterna",
+    help="Generative media behind one durable queue, on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--data", help="Folder of the database, media and keys", envvar="LATERNA_DATA", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
+    if version:
+        from laterna import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    data: Data = None,
+    host: Annotated[Optional[str], typer.Option(help="Address to listen on [127.0.0.1]")] = None,  # noqa: UP045
+    port: Annotated[Optional[int], typer.Option(help="Port for HTTP [8000]")] = None,  # noqa: UP045
+    tls_port: Annotated[Optional[int], typer.Option(help="Port for TLS [8443]")] = None,  # noqa: UP045
+    set_: Annotated[list[str], typer.Option("--set", help="Any other setting, as NAME=VALUE")] = [],  # noqa: B006
+) -> None:
+    """Run the server until Ctrl-C."""
+    from laterna.cli.serve import serve as verb
+
+    verb(_settings(data, host=host, port=port, tls_port=tls_port, **_pairs(set_)))
+
+
+@app.command()
+def run(
+    endpoint: Annotated[str, typer.Argument(help="Such as laterna/sprite")],
+    prompt: Annotated[Optional[str], typer.Argument(help="What to generate")] = None,  # noqa: UP045
+    output: Annotated[Optional[Path], typer.Option("-o", "--output", help="File to write [NAME.png]")] = None,  # noqa: UP045
+    inputs: Annotated[list[str], typer.Option("-i", "--input", help="Any input field, as NAME=VALUE")] = [],  # noqa: B006
+    preview: Annotated[Optional[bool], typer.Option(help="Draw the picture in the terminal")] = None,  # noqa: UP045
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Generate, with the running server or one embedded for this call, and save the files."""
+    from laterna.cli.run import run as verb
+
+    sys.exit(verb(_settings(data), endpoint, prompt, output, _pairs(inputs), preview=preview, as_json=json))
+
+
+@app.command()
+def models(json: Json = False, data: Data = None) -> None:
+    """List the models and their endpoints."""
+    from laterna.cli.models import models as verb
+
+    verb(_settings(data), as_json=json)
+
+
+@app.command()
+def status(
+    request: Annotated[Optional[str], typer.Argument(help="A request's id; without it, the server's state")] = None,  # noqa: UP045
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show how a request, or the server, is doing."""
+    from laterna.cli.requests import status as verb
+
+    sys.exit(verb(_settings(data), request, as_json=json))
+
+
+@app.command()
+def cancel(request: Annotated[str, typer.Argument(help="The request's id")], data: Data = None) -> None:
+    """Cancel a request: at once if it waits, at its next step if it runs."""
+    from laterna.cli.requests import cancel as verb
+
+    sys.exit(verb(_settings(data), request))
+
+
+@app.command()
+def env(
+    intercept: Annotated[bool, typer.Option(help="Also send fal's fixed hosts (uploads) here, by a proxy")] = False,
+    data: Data = None,
+) -> None:
+    """Print shell lines that point every stock client at this server."""
+    from laterna.cli.env import env as verb
+
+    sys.exit(verb(_settings(data), intercept=intercept))
+
+
+@app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_(
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --")],
+    intercept: Annotated[bool, typer.Option(help="Also send fal's fixed hosts (uploads) here, by a proxy")] = True,
+    data: Data = None,
+) -> None:
+    """Run a command whose stock clients talk to this server: nothing else is changed."""
+    from laterna.cli.env import exec_ as verb
+
+    sys.exit(verb(_settings(data), command, intercept=intercept))
+
+
+@app.command()
+def certs(json: Json = False, data: Data = None) -> None:
+    """Make the local certificates if need be, and say where they are."""
+    from laterna.cli.certs import certs as verb
+
+    verb(_settings(data), as_json=json)
+
+
+def _settings(data: Path | None, **flags: object) -> Any:
+    from laterna.config import load
+
+    return load({"data": data, **flags})
+
+
+def _pairs(items: list[str]) -> dict[str, str]:
+    wrong = [item for item in items if "=" not in item]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r}: expected NAME=VALUE")
+    return dict(item.split("=", 1) for item in items)
+
+
+def main() -> None:
+    """The entry point: Laterna's own errors become one line on stderr and exit status 1."""
+    from laterna.errors import LaternaError
+
+    try:
+        app()
+    except LaternaError as error:
+        print(f"laterna: {error.message}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,88 @@
+"""`laterna run`: one request, watched while it runs, and its files saved."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from laterna.cli.client import Client, connect_or_start
+from laterna.cli.picture import draw, from_data_uri
+from laterna.config import Settings
+from laterna.errors import LaternaError
+
+
+def run(
+    settings: Settings,
+    endpoint: str,
+    prompt: str | None,
+    output: Path | None,
+    inputs: dict[str, str],
+    *,
+    preview: bool | None,
+    as_json: bool,
+) -> int:
+    """Submit, show progress on stderr, save the files, print their names on stdout. Ctrl-C cancels the request."""
+    console = Console(stderr=True)
+    show = console.is_terminal if preview is None else preview
+    body: dict[str, Any] = {name: _value(text) for name, text in inputs.items()}
+    if prompt is not None:
+        body["prompt"] = prompt
+    with connect_or_start(settings) as client:
+        request = client.submit(endpoint, body)["request_id"]
+        try:
+            _watch(client, endpoint, request, console, show)
+        except KeyboardInterrupt:
+            client.put(f"/queue/{endpoint}/requests/{request}/cancel")
+            print(f"cancelled {request}", file=sys.stderr)
+            return 130
+        result = client.get(f"/queue/{endpoint}/requests/{request}")
+        files = _save(client, result, output or Path(endpoint.rsplit("/", 1)[-1] + ".png"))
+        if show and files:
+            console.print(draw(files[0].read_bytes()))
+    print(json.dumps(result, indent=2) if as_json else "\n".join(map(str, files)))
+    return 0
+
+
+def _watch(client: Client, endpoint: str, request: str, console: Console, show: bool) -> None:
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console)
+    task = bar.add_task("waiting", total=None, note="")
+    picture: RenderableType = Text("")
+    with Live(bar, console=console, transient=True) as live:
+        for event in client.events(f"/queue/{endpoint}/requests/{request}/status/stream?logs=1&previews={int(show)}"):
+            progress = event.get("progress") or {}
+            if event["status"] == "IN_QUEUE":
+                bar.update(task, description="waiting", note=f"{event['queue_position']} ahead")
+            elif event["status"] == "IN_PROGRESS":
+                stage, step, steps = progress.get("stage", "start"), progress.get("step", 0), progress.get("steps")
+                bar.update(task, description=stage, completed=step, total=steps, note=f"{step}/{steps or '?'}")
+            if show and progress.get("preview"):
+                picture = from_data_uri(progress["preview"])
+            live.update(Group(picture, bar))
+
+
+def _save(client: Client, result: dict[str, Any], output: Path) -> list[Path]:
+    media = [item for value in result.values() for item in (value if isinstance(value, list) else [value])]
+    urls = [item["url"] for item in media if isinstance(item, dict) and "url" in item]
+    if not urls:
+        raise LaternaError("the result holds no file; see it with --json")
+    names = [output] if len(urls) == 1 else [output.with_stem(f"{output.stem}-{n}") for n in range(1, len(urls) + 1)]
+    for url, name in zip(urls, names, strict=True):
+        inline = url.startswith("data:")
+        name.write_bytes(base64.b64decode(url.partition(",")[2]) if inline else client.download(url))
+    return names
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, text otherwise: `seed=7`, `image_size={"width":64,"height":64}`, `output_format=jpeg`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,263 @@
+"""The engine: plan, run, settle.
+
+One call of `turn` is one device call. Between two turns any request may join, leave or be cancelled. The engine owns the
+samples, asks the policy what to run, has the runner do it, and says what happened to its `Audience`. It knows no model by
+name, opens no store and never waits: its neighbours are the worker's loop around it and the families below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+import torch
+
+from laterna.clock import Clock
+from laterna.contracts.generation import ModelRef, work_tokens
+from laterna.contracts.messages import Assign, Failed, Lease, Note, Observation, Progress, Started
+from laterna.engine import runner
+from laterna.engine.metering import divide
+from laterna.engine.residency import Residency
+from laterna.engine.run import Run
+from laterna.engine.sample import Sample
+from laterna.errors import LaternaError, SampleFailed
+from laterna.families.family import Family
+from laterna.scheduler.policy import Candidate, Policy, StepPlan
+
+PREVIEW_NS = 400_000_000  # at most one preview of a request in so many nanoseconds
+
+Said = Started | Progress | Note | Failed
+
+
+class Audience(Protocol):
+    """Who hears what happens: the worker."""
+
+    def say(self, message: Said) -> None: ...
+
+    def observe(self, seen: Observation) -> None: ...
+
+    def preview(self, progress: Progress, index: int, picture: runner.Picture) -> None:
+        """A picture of an unfinished sample, to be sent along with its progress."""
+        ...
+
+    def picture(self, run: Run, index: int, picture: runner.Picture) -> None:
+        """A finished picture, to be encoded and stored."""
+        ...
+
+    def complete(self, run: Run) -> None:
+        """All pictures of the run were handed over."""
+        ...
+
+
+class Engine:
+    """Not thread-safe: one thread owns it."""
+
+    def __init__(self, residency: Residency, policy: Policy, clock: Clock, audience: Audience) -> None:
+        self._residency = residency
+        self._policy = policy
+        self._clock = clock
+        self._audience = audience
+        self._samples: list[Sample] = []
+
+    def submit(self, order: Assign) -> None:
+        run = Run(order=order, pictures_left=order.generation.count, watched=order.generation.previews)
+        for index in range(order.generation.count):
+            job = msgspec.structs.replace(order.generation, seed=order.generation.seed + index)
+            self._samples.append(Sample(run=run, index=index, job=job, generator=torch.Generator("cpu")))
+
+    def cancel(self, lease: Lease) -> None:
+        """Take the request out before its next step; says how much it had used."""
+        for run in {sample.run for sample in self._samples if sample.run.order.lease == lease}:
+            self._fail(run, "client_cancelled", "the request was cancelled")
+
+    def watch(self, lease: Lease) -> None:
+        for sample in self._samples:
+            if sample.run.order.lease == lease:
+                sample.run.watched = True
+
+    def leases(self) -> list[Lease]:
+        return list({sample.run.order.lease.token: sample.run.order.lease for sample in self._samples}.values())
+
+    def resident(self) -> list[str]:
+        return self._residency.names()
+
+    def turn(self) -> bool:
+        """One device call, or one model loaded; False when there is nothing to do."""
+        waiting: set[str] = set()
+        while True:
+            ready = [sample for sample in self._samples if sample.run.order.model.name not in waiting]
+            plan = self._policy.plan([_candidate(sample) for sample in ready])
+            if plan is None:
+                return False
+            members = _members(plan, ready)
+            family = self._family(members[0].run)
+            if family is not None:
+                break
+            waiting.add(plan.model)
+        grouped = _same_group(family, members)
+        self._run(plan, family, grouped)
+        return True
+
+    def _family(self, run: Run) -> Family | None:
+        """The model, loaded now if there is room; None if it must wait or cannot be loaded at all."""
+        ref = run.order.model
+        family = self._residency.get(ref)
+        if family is not None:
+            return family
+        busy = {s.run.order.model.name for s in self._samples if s.stage != "encode"}
+        self._say_loading(ref)
+        try:
+            return self._residency.load(ref, busy)
+        except LaternaError as error:
+            self._fail_all(ref, error)
+        except (RuntimeError, OSError, ValueError, KeyError, MemoryError) as error:
+            self._fail_all(ref, SampleFailed(f"model {ref.id!r} could not be loaded: {error}"))
+        return None
+
+    def _say_loading(self, ref: ModelRef) -> None:
+        for run in {s.run for s in self._samples if s.run.order.model == ref}:
+            note = f"loading {ref.id} ({ref.weights})"
+            self._audience.say(Note(lease=run.order.lease, level="INFO", message=note))
+            steps = run.order.generation.steps
+            self._audience.say(
+                Progress(lease=run.order.lease, stage="load", step=0, steps=steps, batch=0, remaining_s=0.0)
+            )
+
+    def _run(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
+        """Carry the call out; if it fails, each member again by itself, so that a bad sample fails alone."""
+        self._start(members)
+        try:
+            self._call(plan, family, members)
+        except (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, MemoryError, LaternaError) as error:
+            if len(members) > 1:
+                for member in members:
+                    if member in self._samples:
+                        self._run(plan, family, [member])
+            else:
+                self._fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
+
+    def _start(self, members: Iterable[Sample]) -> None:
+        for run in {sample.run for sample in members}:
+            if run.started_ns is None:
+                run.started_ns = self._clock.monotonic_ns()
+                self._audience.say(Started(lease=run.order.lease))
+
+    def _call(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
+        begun = self._clock.monotonic_ns()
+        if plan.stage == "encode":
+            encoded = runner.encode(family, members)
+            self._meter(plan, members, begun)
+            self._settle_encoded(members, encoded)
+        elif plan.stage == "denoise":
+            denoised = runner.denoise(family, members)
+            self._meter(plan, members, begun)
+            self._settle_denoised(family, members, denoised)
+        else:
+            pictures = runner.decode(family, members)
+            self._meter(plan, members, begun)
+            self._settle_decoded(members, pictures)
+
+    def _meter(self, plan: StepPlan, members: Sequence[Sample], begun: int) -> None:
+        device_ns = self._clock.monotonic_ns() - begun
+        work = [work_tokens(sample.job) for sample in members]
+        for sample, share in zip(members, divide(device_ns, work), strict=True):
+            sample.run.charge(plan.stage, share)
+            self._policy.charge(sample.run.order.tenant, share / 1e9)
+        self._audience.observe(
+            Observation(
+                model=plan.model,
+                stage=plan.stage,
+                tokens=sum(work) // len(work),
+                batch=len(members),
+                device_ns=device_ns,
+            )
+        )
+
+    def _settle_encoded(self, members: Sequence[Sample], encoded: Sequence[runner.Encoded]) -> None:
+        for sample, result in zip(members, encoded, strict=True):
+            sample.conditioning = result.conditioning
+            sample.beginning = result.beginning
+            sample.latent = result.beginning.latent
+            sample.history = result.history
+
+    def _settle_denoised(self, family: Family, members: Sequence[Sample], results: Sequence[runner.Denoised]) -> None:
+        for sample, result in zip(members, results, strict=True):
+            sample.latent, sample.history = result.latent, result.history
+            sample.step += 1
+            if sample.step == sample.steps and not runner.is_finite(sample):
+                self._fail(sample.run, SampleFailed.code, f"sample {sample.index} became infinite or not a number")
+        told: set[Run] = set()
+        for sample, result in zip(members, results, strict=True):
+            if sample.run not in told and sample in self._samples:
+                told.add(sample.run)
+                self._report(family, sample, result, len(members))
+
+    def _report(self, family: Family, sample: Sample, result: runner.Denoised, batch: int) -> None:
+        run = sample.run
+        siblings = [other for other in self._samples if other.run is run]
+        progress = Progress(
+            lease=run.order.lease,
+            stage="denoise",
+            step=min(other.step for other in siblings),
+            steps=sample.steps,
+            batch=batch,
+            remaining_s=sum(self._policy.seconds_left(_candidate(other)) for other in siblings),
+        )
+        now = self._clock.monotonic_ns()
+        if run.watched and now - run.preview_ns >= PREVIEW_NS and sample.step < sample.steps:
+            run.preview_ns = now
+            self._audience.preview(progress, sample.index, runner.preview(family, sample, result.clean))
+        else:
+            self._audience.say(progress)
+
+    def _settle_decoded(self, members: Sequence[Sample], pictures: Sequence[runner.Picture]) -> None:
+        for sample, picture in zip(members, pictures, strict=True):
+            run = sample.run
+            run.pictures_left -= 1
+            self._samples.remove(sample)
+            self._audience.picture(run, sample.index, picture)
+            if run.pictures_left == 0:
+                self._audience.complete(run)
+
+    def _fail_all(self, ref: ModelRef, error: LaternaError) -> None:
+        for run in {s.run for s in self._samples if s.run.order.model == ref}:
+            self._fail(run, error.code, error.message)
+
+    def _fail(self, run: Run, code: str, message: str) -> None:
+        if not any(sample.run is run for sample in self._samples):
+            return
+        self._samples = [sample for sample in self._samples if sample.run is not run]
+        self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill()))
+
+
+def _candidate(sample: Sample) -> Candidate:
+    order = sample.run.order
+    return Candidate(
+        id=id(sample),
+        model=order.model.name,
+        stage=sample.stage,
+        group=(sample.job.width, sample.job.height),
+        tokens=work_tokens(sample.job),
+        steps_left=sample.steps - sample.step,
+        tenant=order.tenant,
+        priority=order.priority,
+        created_us=order.created_us,
+        finish_by_us=order.finish_by_us,
+    )
+
+
+def _members(plan: StepPlan, samples: Iterable[Sample]) -> list[Sample]:
+    by_id = {id(sample): sample for sample in samples}
+    return [by_id[member] for member in plan.members if isinstance(member, int)]
+
+
+def _same_group(family: Family, members: Sequence[Sample]) -> list[Sample]:
+    """Those that the family can take in one call with the leader."""
+    key = family.batch_key(members[0].job)
+    return [sample for sample in members if family.batch_key(sample.job) == key]
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, LaternaError) else SampleFailed.code
+

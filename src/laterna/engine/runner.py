@@ -1,0 +1,114 @@
+"""The runner: carries out one planned call on the device. The only place of the engine that touches one.
+
+Each stage turns samples into what they become and changes none of them: `settle` of the engine does that, so that a call
+that failed can be run again for each member by itself. Noise is drawn after the network has answered, for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from laterna.engine.sample import Sample
+from laterna.families.family import Beginning, Conditioning, Family
+from laterna.samplers import get_sampler
+from laterna.samplers.sampler import History, Sampler, stack, unstack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    conditioning: Conditioning
+    beginning: Beginning
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoised:
+    latent: torch.Tensor  # sigma space, after the step
+    history: History
+    clean: torch.Tensor  # the prediction of the finished latent: what previews show
+
+
+T = TypeVar("T")
+Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [h, w, 3]
+
+
+@torch.inference_mode()
+def encode(family: Family, samples: Sequence[Sample]) -> list[Encoded]:
+    """Prompts to conditioning, seeds to first latents and schedules."""
+    conditionings = family.encode([sample.job for sample in samples])
+    encoded = []
+    for sample, conditioning in zip(samples, conditionings, strict=True):
+        sample.generator.manual_seed(sample.job.seed)
+        beginning = family.begin(sample.job, sample.generator)
+        history = get_sampler(sample.job.sampler).start(beginning.latent)
+        encoded.append(Encoded(conditioning=conditioning, beginning=beginning, history=history))
+    return encoded
+
+
+@torch.inference_mode()
+def denoise(family: Family, samples: Sequence[Sample]) -> list[Denoised]:
+    """One step of every sample: one network call for all, then one vectorised step for those of each sampler."""
+    latents = torch.stack([_latent(sample) for sample in samples])
+    sigma, sigma_next, timestep = _points(samples, latents)
+    conditionings = [_present(sample.conditioning) for sample in samples]
+    clean = family.denoise(latents, sigma, timestep, conditionings, [sample.job for sample in samples])
+    stepped: dict[int, Denoised] = {}
+    for name in sorted({sample.job.sampler for sample in samples}):
+        rows = [row for row, sample in enumerate(samples) if sample.job.sampler == name]
+        chosen, at = [samples[row] for row in rows], torch.tensor(rows, device=latents.device)
+        sampler = get_sampler(name)
+        history = stack([_present(sample.history) for sample in chosen])
+        noise = _noise(sampler, chosen, latents)
+        latent, history = sampler.step(
+            history, latents[at], clean[at], sigma[at], sigma_next[at], noise=noise, timestep=timestep[at]
+        )
+        for row, new, remembered in zip(rows, latent, unstack(history), strict=True):
+            stepped[row] = Denoised(latent=new.clone(), history=remembered, clean=clean[row])
+    return [stepped[row] for row in range(len(samples))]
+
+
+@torch.inference_mode()
+def decode(family: Family, samples: Sequence[Sample]) -> list[Picture]:
+    """Finished latents to pictures."""
+    return family.decode(torch.stack([_latent(sample) for sample in samples]), [sample.job for sample in samples])
+
+
+@torch.inference_mode()
+def preview(family: Family, sample: Sample, clean: torch.Tensor) -> Picture:
+    """A picture of what the sample would become if it stopped now."""
+    return family.decode(clean[None], [sample.job])[0]
+
+
+def is_finite(sample: Sample) -> bool:
+    return sample.latent is None or bool(torch.isfinite(sample.latent).all())
+
+
+def _points(samples: Sequence[Sample], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    schedules = [(_present(sample.beginning).schedule, sample.step) for sample in samples]
+    rows = [
+        [float(schedule.sigmas[step]), float(schedule.sigmas[step + 1]), float(schedule.timesteps[step])]
+        for schedule, step in schedules
+    ]
+    sigma, sigma_next, timestep = torch.tensor(rows, dtype=torch.float32, device=like.device).unbind(1)
+    return sigma, sigma_next, timestep
+
+
+def _noise(sampler: Sampler, samples: Sequence[Sample], like: torch.Tensor) -> torch.Tensor | None:
+    if not sampler.stochastic:
+        return None
+    drawn = [torch.randn(_latent(s).shape, generator=s.generator, dtype=torch.float32) for s in samples]
+    return torch.stack(drawn).to(device=like.device, dtype=like.dtype)
+
+
+def _latent(sample: Sample) -> torch.Tensor:
+    return _present(sample.latent)
+
+
+def _present(value: T | None) -> T:
+    assert value is not None, "a sample was planned for a stage that it is not ready for"
+    return value

@@ -1,0 +1,1 @@
+"""Starts, watches and replaces workers: local processes now, anything that carries the same messages later."""

@@ -1,0 +1,148 @@
+"""The local fleet: one worker process per device, started, watched and restarted; spoken to over a socket pair.
+
+Knows nothing of requests: what a worker says is handed to `Hearer`, and so is its death. Restarts are delayed more and
+more while a worker keeps dying young, and given up where they cannot help (no torch).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from laterna.contracts.frames import pack, server_reader
+from laterna.contracts.messages import VERSION, Beat, FromWorker, Ready, Stop, ToWorker
+from laterna.contracts.station import Station
+
+log = structlog.get_logger(__name__)
+
+HOPELESS = 78  # a worker's exit status when its packages are missing
+YOUNG_SECONDS = 10.0  # a worker that dies before is restarted with a delay
+LONGEST_DELAY = 30.0
+STOP_SECONDS = 10.0
+
+
+class Hearer(Protocol):
+    """Who hears the workers: dispatch."""
+
+    async def heard(self, worker: str, message: FromWorker) -> None: ...
+
+    async def lost(self, worker: str) -> None: ...
+
+
+class LocalWorker:
+    """One device's worker, through all its processes."""
+
+    def __init__(self, station: Station, hearer: Hearer) -> None:
+        self.name = station.name
+        self.ready: Ready | None = None  # absent while there is no process that can work
+        self.resident: tuple[str, ...] = ()
+        self.problem: str | None = None  # why there is none; absent when all is well
+        self._station = station
+        self._hearer = hearer
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._stopping = False
+
+    def send(self, message: ToWorker) -> None:
+        """Say it to the process, if there is one; a lost message is made up for when its leases run out."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(pack(message))
+
+    async def keep(self) -> None:
+        """Run processes one after another until stopped."""
+        loop, delay = asyncio.get_running_loop(), 0.0
+        while not self._stopping:
+            begun = loop.time()
+            status = await self._live()
+            if self._stopping:
+                return
+            delay = min(LONGEST_DELAY, 2 * delay + 0.5) if loop.time() - begun < YOUNG_SECONDS else 0.0
+            self.problem = f"the worker of {self._station.device} ended with status {status}"
+            if status == HOPELESS:
+                self.problem = "no models can run: install them with `pip install 'laterna[models]'`"
+                log.error("worker cannot run", worker=self.name, problem=self.problem)
+                return
+            log.warning("worker died; starting another", worker=self.name, status=status, delay_s=delay)
+            await asyncio.sleep(delay)
+
+    async def stop(self) -> None:
+        """Ask the process to end; end it after a while."""
+        self._stopping = True
+        process = self._process
+        if process is None:
+            return
+        self.send(Stop())
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self.kill()
+            await process.wait()
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _live(self) -> int:
+        """One process's life; returns its exit status."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), msgspec.json.encode(self._station)]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL
+            )
+        finally:
+            theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        try:
+            await self._listen(reader)
+        finally:
+            self.ready = None
+            self._writer.close()
+            self.kill()
+            status = await self._process.wait()
+            await self._hearer.lost(self.name)
+        return status
+
+    async def _listen(self, source: asyncio.StreamReader) -> None:
+        frames = server_reader()
+        while True:
+            try:
+                message = await frames.receive(source)
+            except (EOFError, msgspec.DecodeError, msgspec.ValidationError) as error:
+                log.debug("worker's stream ended", worker=self.name, reason=str(error))
+                return
+            if isinstance(message, Ready):
+                if message.version != VERSION:
+                    self.problem = f"worker speaks version {message.version}, the server {VERSION}"
+                    return
+                self.ready, self.problem = message, None
+            elif isinstance(message, Beat):
+                self.resident = tuple(message.resident)
+            await self._hearer.heard(self.name, message)
+
+
+class LocalFleet:
+    """All workers of this machine."""
+
+    def __init__(self, stations: list[Station], hearer: Hearer) -> None:
+        self.workers = {station.name: LocalWorker(station, hearer) for station in stations}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(worker.keep(), name=name) for name, worker in self.workers.items()]
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The process around one engine: takes orders, runs them, stores the outputs, says what happened. Opens no store."""

@@ -1,0 +1,40 @@
+"""What a worker's device is: its name and how much of its memory models may occupy."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+SAFE_SHARE = 0.6  # of the memory that is there now: the rest is for activations and for others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    torch: torch.device
+    name: str  # for people
+    memory_bytes: int  # for models
+
+
+def open_device(text: str, memory_gb: float, threads: int) -> Device:
+    """Set the process up for its device, once. Raises RuntimeError when torch does not know the device."""
+    if threads:
+        torch.set_num_threads(threads)
+    device = torch.device(text)
+    torch.empty(1, device=device)
+    budget = int(memory_gb * 2**30) if memory_gb else int(SAFE_SHARE * _free(device))
+    return Device(torch=device, name=_name(device), memory_bytes=budget)
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,142 @@
+"""A worker: the loop around one engine in a process of its own.
+
+Takes orders between two device calls, has finished pictures stored, and says what happened. It beats once a second from a
+thread of its own, so that a long call or a large model being loaded costs no lease. It ends when it is told to or when
+the server is gone; what it held then goes back to the queue by the server's doing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from laterna.clock import Clock, SystemClock
+from laterna.contracts.generation import ModelRef
+from laterna.contracts.messages import (
+    VERSION,
+    Assign,
+    Beat,
+    Cancel,
+    Failed,
+    Finished,
+    FromWorker,
+    Lease,
+    Observation,
+    Progress,
+    Ready,
+    Stop,
+    ToWorker,
+    Watch,
+)
+from laterna.engine.engine import Engine, Said
+from laterna.engine.residency import Residency
+from laterna.engine.run import Run
+from laterna.engine.runner import Picture
+from laterna.families import load_family
+from laterna.families.family import Family
+from laterna.media.objects import MediaStore
+from laterna.scheduler.cost import CostModel
+from laterna.scheduler.policy import Policy, Shares
+from laterna.worker.device import Device, open_device
+from laterna.worker.link import Link
+from laterna.contracts.station import Station
+from laterna.worker.outputs import Outputs
+
+BEAT_SECONDS = 1.0
+IDLE_SECONDS = 0.5
+
+
+class Worker:
+    """The audience of its engine. The engine runs on the thread that calls `serve`."""
+
+    def __init__(self, station: Station, link: Link, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self._link = link
+        self._station = station
+        self._lock = threading.Lock()
+        self._held: dict[str, Lease] = {}  # by token: what the beats keep
+        self._seen: list[Observation] = []
+        self._over = threading.Event()
+        self._device = open_device(station.device, station.memory_gb, station.threads)
+        self._costs = CostModel.load(station.costs_file)
+        self._outputs = Outputs(MediaStore(Path(station.media)), self._say)
+        residency = Residency(lambda ref: _load(ref, self._device), self._device.memory_bytes, clock)
+        self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
+
+    def serve(self) -> None:
+        """Work until told to stop."""
+        device = self._device
+        self._link.say(
+            Ready(
+                version=VERSION,
+                pid=os.getpid(),
+                device=str(device.torch),
+                device_name=device.name,
+                memory_bytes=device.memory_bytes,
+            )
+        )
+        beats = threading.Thread(target=self._beat, name="beats", daemon=True)
+        beats.start()
+        idle = False
+        while self._obey(IDLE_SECONDS if idle else 0.0):
+            idle = not self._engine.turn()
+        self._over.set()
+        beats.join(BEAT_SECONDS)
+        self._outputs.close()
+        self._costs.save(self._station.costs_file)
+
+    def _obey(self, patience_s: float) -> bool:
+        """Carry out all orders that have come, waiting for the first; False when the worker must end."""
+        order = self._link.next(patience_s)
+        while order is not None:
+            if isinstance(order, Stop):
+                return False
+            self._take(order)
+            order = self._link.next(0)
+        return True
+
+    def _take(self, order: ToWorker) -> None:
+        if isinstance(order, Assign):
+            with self._lock:
+                self._held[order.lease.token] = order.lease
+            self._engine.submit(order)
+        elif isinstance(order, Cancel):
+            self._engine.cancel(order.lease)
+        elif isinstance(order, Watch):
+            self._engine.watch(order.lease)
+
+    def say(self, message: Said) -> None:
+        if isinstance(message, Failed):
+            self._outputs.forget(message.lease)
+        self._say(message)
+
+    def observe(self, seen: Observation) -> None:
+        self._costs.learn(seen)
+        with self._lock:
+            self._seen.append(seen)
+
+    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
+        self._outputs.preview(progress, index, picture)
+
+    def picture(self, run: Run, index: int, picture: Picture) -> None:
+        self._outputs.picture(run, index, picture)
+
+    def complete(self, run: Run) -> None:
+        self._outputs.complete(run)
+
+    def _say(self, message: FromWorker) -> None:
+        self._link.say(message)
+        if isinstance(message, Finished | Failed):
+            with self._lock:
+                self._held.pop(message.lease.token, None)
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            with self._lock:
+                leases, self._seen, seen = list(self._held.values()), [], self._seen
+            self._link.say(Beat(leases=leases, resident=self._engine.resident(), observed=seen))
+
+
+def _load(ref: ModelRef, device: Device) -> Family:
+    return load_family(ref, device.torch)
