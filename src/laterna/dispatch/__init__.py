@@ -1,0 +1,1 @@
+"""The leader: leases a bounded window of requests to each worker, keeps the leases, settles what comes back."""

@@ -1,0 +1,34 @@
+"""Which devices to start workers on, without loading torch into the server: the settings' word, or what the driver says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from laterna.config import Settings
+from laterna.contracts.station import Station
+
+
+def stations(settings: Settings) -> list[Station]:
+    """One worker a device."""
+    return [
+        Station(
+            name=f"{device.replace(':', '-')}",
+            device=device,
+            media=str(settings.media),
+            state=str(settings.data),
+            memory_gb=settings.memory_gb,
+            threads=settings.threads,
+        )
+        for device in settings.devices or found()
+    ]
+
+
+def found() -> tuple[str, ...]:
+    """Every NVIDIA GPU that its driver lists, else the CPU."""
+    listing = shutil.which("nvidia-smi")
+    if listing is None:
+        return ("cpu",)
+    answer = subprocess.run([listing, "--list-gpus"], capture_output=True, text=True, check=False, timeout=10)
+    count = sum(line.startswith("GPU ") for line in answer.stdout.splitlines()) if answer.returncode == 0 else 0
+    return tuple(f"cuda:{index}" for index in range(count)) or ("cpu",)
