@@ -1,0 +1,81 @@
+"""Starts the two servers that are compared, each in a process of its own, and stops them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from laterna.config import load
+from laterna.server.address import read_address
+
+START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where to send one picture's request."""
+
+    name: str
+    url: str
+    headers: dict[str, str]
+    body: dict[str, object]
+
+
+@contextmanager
+def laterna(data: Path, endpoint: str, body: dict[str, object]) -> Iterator[Target]:
+    """Our server on a fresh data folder."""
+    command = [sys.executable, "-m", "laterna.cli", "serve", "--data", str(data), "--port", "0", "--tls-port", "0"]
+    process = subprocess.Popen([*command, "--set", "log_level=error"], stderr=subprocess.DEVNULL)
+    settings = load({"data": data}, {})
+    try:
+        _wait(lambda: read_address(settings.address_file) is not None, process)
+        address = read_address(settings.address_file)
+        assert address is not None
+        headers = {"Authorization": f"Key {settings.key_file.read_text().strip()}"}
+        yield Target(name="laterna", url=f"{address.http}/{endpoint}", headers=headers, body=body)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def peer(module: str, port: int, body: dict[str, object]) -> Iterator[Target]:
+    """A FastAPI application `app` of a module of this package."""
+    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--port", str(port), "--log-level", "error"]
+    process = subprocess.Popen(command)
+    url = f"http://127.0.0.1:{port}/generate"
+    try:
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), process)
+        yield Target(name="peer", url=url, headers={}, body=body)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _wait(up: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not up():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"a server did not start (status {process.poll()})")
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
