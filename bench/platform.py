@@ -40,7 +40,10 @@ def measure(quick: bool) -> Report:
         cards = Path(folder) / "cards"
         cards.mkdir()
         (cards / "blank.toml").write_text(CARD)
-        with laterna(Path(folder), "bench/blank", BODY) as ours, peer("bench.platform_peer", free_port(), BODY) as theirs:
+        with (
+            laterna(Path(folder), "bench/blank", BODY) as ours,
+            peer("bench.platform_peer", free_port(), BODY) as theirs,
+        ):
             seen: dict[str, list[float]] = {"laterna": [], "peer": []}
             for target in (ours, theirs):
                 asyncio.run(drive(target, 1, 20))
@@ -58,7 +61,11 @@ def _report(seen: dict[str, list[float]]) -> Report:
         title="Latency of a model that does nothing, one client",
         columns=("server", "p50 ms", "p95 ms", "p99 ms"),
         rows=rows,
-        figures={"added_ms_p50": p50["laterna"] - p50["peer"], "laterna_ms_p50": p50["laterna"], "peer_ms_p50": p50["peer"]},
+        figures={
+            "added_ms_p50": p50["laterna"] - p50["peer"],
+            "laterna_ms_p50": p50["laterna"],
+            "peer_ms_p50": p50["peer"],
+        },
         notes=("added_ms_p50 is Laterna's median less that of the server that keeps nothing.",),
         plot=lambda path: _plot(path, ms),
     )

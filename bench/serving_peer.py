@@ -1,4 +1,6 @@
-"""The peer of bench.serving: the same weights, run one at a time by a diffusers pipeline behind the smallest FastAPI server."""
+"""The peer of bench.serving: the same weights, run one at a time by a diffusers pipeline behind the smallest FastAPI
+server.
+"""
 
 from __future__ import annotations
 

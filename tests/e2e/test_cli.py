@@ -24,7 +24,17 @@ def test_run_saves_a_picture_and_prints_its_name(server: Server, tmp_path: Path)
 
 
 def test_run_saves_each_of_several_pictures(server: Server, tmp_path: Path) -> None:
-    words = ["run", "test/blank", "a fox", "-o", str(tmp_path / "o.jpg"), "-i", "num_images=3", "-i", "output_format=jpeg"]
+    words = [
+        "run",
+        "test/blank",
+        "a fox",
+        "-o",
+        str(tmp_path / "o.jpg"),
+        "-i",
+        "num_images=3",
+        "-i",
+        "output_format=jpeg",
+    ]
     done = laterna(server.data, *words)
     assert done.returncode == 0, done.stderr
     names = done.stdout.split()
@@ -121,9 +131,10 @@ def test_health_and_ready(server: Server) -> None:
 
 
 def test_previews_are_pictures(server: Server) -> None:
-    with server.http() as http, http.stream(
-        "POST", "/test/slow/stream", json={"prompt": "x", "num_inference_steps": 12}
-    ) as answer:
+    with (
+        server.http() as http,
+        http.stream("POST", "/test/slow/stream", json={"prompt": "x", "num_inference_steps": 12}) as answer,
+    ):
         lines = [line.removeprefix("data:") for line in answer.iter_lines() if line.startswith("data:")]
     first = json.loads(lines[0])["images"][0]["url"]
     assert Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))).size == (64, 64)
@@ -136,4 +147,3 @@ def test_help_answers_in_a_blink() -> None:
     heavy = ("torch", "pydantic", "sqlalchemy", "starlette", "numpy", "rich.progress", "cryptography")
     loaded = {line.rpartition("|")[2].strip() for line in said.splitlines()}
     assert not loaded & set(heavy)
-

@@ -21,7 +21,9 @@ def execute(server: Server, script: str, tmp_path: Path, *flags: str) -> Any:
 
 
 def test_run(server: Server, tmp_path: Path) -> None:
-    result = execute(server, """print(json.dumps(fal_client.run("test/blank", {"prompt": "a", "seed": 7})))""", tmp_path)
+    result = execute(
+        server, """print(json.dumps(fal_client.run("test/blank", {"prompt": "a", "seed": 7})))""", tmp_path
+    )
     assert result["seed"] == 7
     assert result["images"][0]["content_type"] == "image/png"
 

@@ -1,4 +1,4 @@
-"""How messages travel over a byte stream: four bytes of length, then msgpack. Used by both ends of a worker's socket."""
+"""How messages travel over a byte stream: four bytes of length, then msgpack; both ends of a worker's socket."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Dispatch: the only one that leases and settles.
 
-Leases at most `WINDOW` requests ahead to each worker that is ready, so that what waits stays ordered by the queue; keeps
-the leases that workers beat for; settles outcomes; takes back what a dead worker held. Knows no engine and no HTTP: its
-neighbours are `requests` below, the fleet beside it and the board, on which it posts progress.
+Leases at most `WINDOW` requests ahead to each worker that is ready, so that what waits stays ordered by the queue;
+keeps the leases that workers beat for; settles outcomes; takes back what a dead worker held. Knows no engine and no
+HTTP: its neighbours are `requests` below, the fleet beside it and the board, on which it posts progress.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Webhook deliveries from the outbox: each tried until it is taken or its tries are used up; never to a private address."""
+"""Webhook deliveries from the outbox: each tried until it is taken or its tries are used up; never to a private
+address.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Webhooks:
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             status = await self._fetcher.post(
-                delivery.url, delivery.body, {"content-type": "application/json", "x-fal-webhook-request-id": delivery.request_id}
+                delivery.url,
+                delivery.body,
+                {"content-type": "application/json", "x-fal-webhook-request-id": delivery.request_id},
             )
         except FetchError as error:
             await self._requests.webhook_failed(delivery, error.message, permanent=error.code == "address_refused")

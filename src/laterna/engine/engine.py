@@ -1,8 +1,9 @@
 """The engine: plan, run, settle.
 
-One call of `turn` is one device call. Between two turns any request may join, leave or be cancelled. The engine owns the
-samples, asks the policy what to run, has the runner do it, and says what happened to its `Audience`. It knows no model by
-name, opens no store and never waits: its neighbours are the worker's loop around it and the families below it.
+One call of `turn` is one device call. Between two turns any request may join, leave or be cancelled. The engine owns
+the samples, asks the policy what to run, has the runner do it, and says what happened to its `Audience`. It knows no
+model by name, opens no store and never waits: its neighbours are the worker's loop around it and the families below
+it.
 """
 
 from __future__ import annotations
@@ -260,4 +261,3 @@ def _same_group(family: Family, members: Sequence[Sample]) -> list[Sample]:
 
 def _code(error: Exception) -> str:
     return error.code if isinstance(error, LaternaError) else SampleFailed.code
-

@@ -55,8 +55,8 @@ class Residency:
         """
         if ref.resident_bytes > self._budget:
             raise ModelTooLarge(
-                f"model {ref.id!r} needs about {_gb(ref.resident_bytes)}, the device has {_gb(self._budget)} for models; "
-                "choose a smaller model, or raise memory_gb if the machine has more"
+                f"model {ref.id!r} needs about {_gb(ref.resident_bytes)}, the device has {_gb(self._budget)} "
+                "for models; choose a smaller model, or raise memory_gb if the machine has more"
             )
         if not self._make_room(ref.resident_bytes, busy):
             return None

@@ -1,7 +1,8 @@
 """The runner: carries out one planned call on the device. The only place of the engine that touches one.
 
-Each stage turns samples into what they become and changes none of them: `settle` of the engine does that, so that a call
-that failed can be run again for each member by itself. Noise is drawn after the network has answered, for the same reason.
+Each stage turns samples into what they become and changes none of them: `settle` of the engine does that, so that a
+call that failed can be run again for each member by itself. Noise is drawn after the network has answered, for the
+same reason.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def denoise(family: Family, samples: Sequence[Sample]) -> list[Denoised]:
 @torch.inference_mode()
 def decode(family: Family, samples: Sequence[Sample]) -> list[Picture]:
     """Finished latents to pictures."""
-    return family.decode(torch.stack([_latent(sample) for sample in samples]), [sample.job for sample in samples])
+    finished = [_latent(sample) * _present(sample.beginning).schedule.final_scale for sample in samples]
+    return family.decode(torch.stack(finished), [sample.job for sample in samples])
 
 
 @torch.inference_mode()

@@ -81,7 +81,7 @@ class CostModel:
         return samples * (ends + steps * self.call_seconds(model, "denoise", tokens, 1))
 
     def knee(self, model: str, stage: str, tokens: int) -> int:
-        """The smallest batch that is about as cheap per sample as the best measured; the largest until it is measured."""
+        """The smallest batch about as cheap per sample as the best measured; the largest until measured."""
         per_sample = {
             kind.batch: cost.seconds / kind.batch
             for kind, cost in self._costs.items()

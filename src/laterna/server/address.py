@@ -1,4 +1,4 @@
-"""Where a running server can be reached: a small file in its data folder, written when it is up, gone when it is not."""
+"""Where a running server can be reached: a small file in its data folder, there while the server is."""
 
 from __future__ import annotations
 

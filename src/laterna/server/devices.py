@@ -1,4 +1,6 @@
-"""Which devices to start workers on, without loading torch into the server: the settings' word, or what the driver says."""
+"""Which devices to start workers on, without loading torch into the server: the settings' word, or what the driver
+says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ways in: HTTP and TLS, one application behind both, on sockets that were bound before anything else started."""
+"""The two ways in: HTTP and TLS, one application behind both, on sockets that are bound before all else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --{setting}") from error
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --{setting}"
+        ) from error
 
 
 class _Server(uvicorn.Server):

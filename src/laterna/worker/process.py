@@ -1,8 +1,8 @@
 """A worker: the loop around one engine in a process of its own.
 
-Takes orders between two device calls, has finished pictures stored, and says what happened. It beats once a second from a
-thread of its own, so that a long call or a large model being loaded costs no lease. It ends when it is told to or when
-the server is gone; what it held then goes back to the queue by the server's doing.
+Takes orders between two device calls, has finished pictures stored, and says what happened. It beats once a second
+from a thread of its own, so that a long call or a large model being loaded costs no lease. It ends when it is told to
+or when the server is gone; what it held then goes back to the queue by the server's doing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from laterna.contracts.messages import (
     ToWorker,
     Watch,
 )
+from laterna.contracts.station import Station
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
@@ -40,7 +41,6 @@ from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
 from laterna.worker.device import Device, open_device
 from laterna.worker.link import Link
-from laterna.contracts.station import Station
 from laterna.worker.outputs import Outputs
 
 BEAT_SECONDS = 1.0
