@@ -1,0 +1,166 @@
+"""Stored bytes by key: outputs and uploads, in a folder through obstore.
+
+Keys are made here, at random, and nothing else is accepted as one, so that a key is a capability and can name no path.
+What a stored object is (content type, owner, expiry) belongs to its row in the database. Every object appears whole or
+not at all, and a finished `put` outlives a loss of power.
+
+Methods are for async code; those named `_sync` are for threads and worker processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore
+
+from laterna.errors import FileNotFound, PayloadTooLarge
+
+PIECE = 1 << 20  # bytes of a streamed piece, at least
+_KEY = re.compile(r"[a-z2-7]{32}", re.ASCII)
+
+
+def new_key() -> str:
+    """A fresh key: 160 random bits as 32 characters, the same on file systems that ignore case."""
+    return base64.b32encode(secrets.token_bytes(20)).decode().lower()
+
+
+def is_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
+
+
+def object_path(key: str) -> str:
+    """Where an object lies below the store's root. Raises FileNotFound for anything that `new_key` cannot have made."""
+    if not is_key(key):
+        raise FileNotFound(f"there is no file {key[:80]!r}")
+    return f"{key[:2]}/{key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What `put_stream` has written."""
+
+    size_bytes: int
+    sha256: str  # hex digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Part of an object, on its way."""
+
+    size_bytes: int  # of the whole object
+    start: int  # first byte
+    stop: int  # one past the last byte
+    chunks: AsyncIterator[bytes]
+
+
+class MediaStore:
+    """Objects in a folder. Raises FileNotFound where a key names nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
+        self.store = LocalStore(folder)
+
+    async def put(self, key: str, data: bytes) -> None:
+        await asyncio.to_thread(self.put_sync, key, data)
+
+    def put_sync(self, key: str, data: bytes) -> None:
+        path = object_path(key)
+        obstore.put(self.store, path, data)
+        self.harden(path)
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, limit_bytes: int) -> Stored:
+        """Store what arrives, piece by piece. Raises PayloadTooLarge above the limit; nothing is kept then."""
+        path = object_path(key)
+        digest = hashlib.sha256()
+        size = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large(limit_bytes)
+                digest.update(chunk)
+                yield chunk
+
+        await obstore.put_async(self.store, path, counted(), max_concurrency=2)
+        await asyncio.to_thread(self.harden, path)
+        return Stored(size_bytes=size, sha256=digest.hexdigest())
+
+    async def get(self, key: str) -> bytes:
+        return await asyncio.to_thread(self.get_sync, key)
+
+    def get_sync(self, key: str) -> bytes:
+        try:
+            return bytes(obstore.get(self.store, object_path(key)).bytes())
+        except FileNotFoundError as error:
+            raise _missing(key) from error
+
+    async def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Slice:
+        """Bytes `start` to `stop` (exclusive, None: the end). ValueError for a range that lies outside the object."""
+        size = await self.size(key)
+        stop = size if stop is None else stop
+        if not 0 <= start <= stop <= size:
+            raise ValueError(f"bytes {start} to {stop} of {size}")
+        return Slice(size_bytes=size, start=start, stop=stop, chunks=self._chunks(key, start, stop))
+
+    async def _chunks(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        if start == stop:  # obstore refuses empty ranges
+            return
+        try:
+            found = await obstore.get_async(self.store, object_path(key), options={"range": (start, stop)})
+        except FileNotFoundError as error:
+            raise _missing(key) from error
+        async for chunk in found.stream(min_chunk_size=PIECE):
+            yield bytes(chunk)
+
+    async def size(self, key: str) -> int:
+        return await asyncio.to_thread(self.size_sync, key)
+
+    def size_sync(self, key: str) -> int:
+        try:
+            return int(obstore.head(self.store, object_path(key))["size"])
+        except FileNotFoundError as error:
+            raise _missing(key) from error
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self.delete_sync, key)
+
+    def delete_sync(self, key: str) -> None:
+        """Forget an object; one that is gone already is no error."""
+        try:
+            obstore.delete(self.store, object_path(key))
+        except FileNotFoundError:
+            return
+
+    def harden(self, path: str) -> None:
+        """Force an object and its name to the disk: a settled request must not lose its picture with the power."""
+        _sync(self.folder / path)
+        _sync((self.folder / path).parent)
+        _sync(self.folder)
+
+
+def too_large(limit_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the file is larger than the limit of {limit_bytes} bytes (setting upload_mb)")
+
+
+def _missing(key: str) -> FileNotFound:
+    return FileNotFound(f"there is no file {key!r}; it may have expired or been deleted")
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
