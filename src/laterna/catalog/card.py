@@ -1,0 +1,64 @@
+"""What a card says. Read from TOML by `laterna.catalog.reading`, found by `laterna.catalog.catalog`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from laterna.contracts.contract import Contract
+from laterna.contracts.generation import ModelRef
+
+PRICE_UNITS = ("image", "megapixel", "second", "request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What one unit of output costs its tenant."""
+
+    unit: str = "image"  # one of PRICE_UNITS
+    nano: int = 0  # billionths of the currency for a unit
+    currency: str = "USD"  # ISO 4217
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One way to call a model."""
+
+    path: str = ""  # below the card's id; empty for the model itself
+    category: str  # text-to-image, image-to-image, ...
+    contract_name: str  # of `laterna.contracts.contract.CONTRACTS`
+    contract: Contract  # narrowed to the card
+
+    def id(self, card: Card) -> str:
+        return f"{card.id}/{self.path}" if self.path else card.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One model: a family's code plus weights."""
+
+    id: str  # owner/name[/variant]
+    name: str  # for people
+    description: str = ""
+    family: str  # a name of `laterna.families`
+    weights: str  # builtin:NAME, path:FOLDER-OR-FILE or hub:OWNER/NAME[@REVISION]
+    revision: str  # of the weights
+    licence: str  # SPDX id, or the licence's own name
+    licence_url: str = ""
+    commercial: bool = True  # whether the licence lets the outputs' maker earn money with the model
+    tags: tuple[str, ...] = ()
+    resident_bytes: int  # expected size on the device
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # the family's own knobs
+    price: Price = Price()
+    endpoints: tuple[Endpoint, ...]
+
+    def ref(self) -> ModelRef:
+        """The part that a worker needs."""
+        return ModelRef(
+            id=self.id,
+            revision=self.revision,
+            family=self.family,
+            weights=self.weights,
+            settings=dict(self.settings),
+            resident_bytes=self.resident_bytes,
+        )
