@@ -23,7 +23,7 @@ from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.engine.sample import Sample
 from laterna.errors import LaternaError, SampleFailed
-from laterna.families.family import Family
+from laterna.families.family import Family, Picture
 from laterna.scheduler.policy import Candidate, Policy, StepPlan
 
 PREVIEW_NS = 400_000_000  # at most one preview of a request in so many nanoseconds
@@ -38,11 +38,11 @@ class Audience(Protocol):
 
     def observe(self, seen: Observation) -> None: ...
 
-    def preview(self, progress: Progress, index: int, picture: runner.Picture) -> None:
+    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
         """A picture of an unfinished sample, to be sent along with its progress."""
         ...
 
-    def picture(self, run: Run, index: int, picture: runner.Picture) -> None:
+    def picture(self, run: Run, index: int, picture: Picture) -> None:
         """A finished picture, to be encoded and stored."""
         ...
 
@@ -212,7 +212,7 @@ class Engine:
         else:
             self._audience.say(progress)
 
-    def _settle_decoded(self, members: Sequence[Sample], pictures: Sequence[runner.Picture]) -> None:
+    def _settle_decoded(self, members: Sequence[Sample], pictures: Sequence[Picture]) -> None:
         for sample, picture in zip(members, pictures, strict=True):
             run = sample.run
             run.pictures_left -= 1

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from laterna.engine.sample import Sample
-from laterna.families.family import Beginning, Conditioning, Family
+from laterna.families.family import Beginning, Conditioning, Family, Picture
 from laterna.samplers import get_sampler
 from laterna.samplers.sampler import History, Sampler, stack, unstack
 
@@ -35,7 +34,6 @@ class Denoised:
 
 
 T = TypeVar("T")
-Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [h, w, 3]
 
 
 @torch.inference_mode()

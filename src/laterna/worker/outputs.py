@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from laterna.contracts.messages import Artifact, Failed, Finished, FromWorker, Lease, Preview, Progress
 from laterna.engine.run import Run
-from laterna.engine.runner import Picture
+from laterna.families.family import Picture
 from laterna.errors import ExecutionError
 from laterna.media.images import encode_image
 from laterna.media.objects import MediaStore, new_key

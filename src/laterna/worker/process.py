@@ -33,7 +33,7 @@ from laterna.contracts.station import Station
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.engine.runner import Picture
+from laterna.families.family import Picture
 from laterna.families import load_family
 from laterna.families.family import Family
 from laterna.media.objects import MediaStore
