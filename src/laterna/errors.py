@@ -4,6 +4,7 @@
     ├── ConfigError                 a setting is unknown or has a bad value
     ├── InvalidInput                a field of a request is missing, unknown or out of range
     ├── MediaError                  bytes that are no readable image, video or sound
+    │   └── ImageTooLarge
     ├── Unauthorized                no key, or a key that nobody holds
     ├── Forbidden                   a key that may not do this
     ├── NotFound
@@ -82,6 +83,10 @@ class InvalidInput(LaternaError):
 
 class MediaError(LaternaError):
     code = "image_load_error"
+
+
+class ImageTooLarge(MediaError):
+    code = "image_too_large"
 
 
 class Unauthorized(LaternaError):

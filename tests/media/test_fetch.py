@@ -302,7 +302,7 @@ async def test_tls_verifies_the_name_and_not_the_address(tmp_path: Path) -> None
     paths = ensure_certificates(tmp_path, ("pictures.example",))
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(paths.certificate, paths.key)
-    trust = ssl.create_default_context(cafile=str(paths.ca))
+    trust = ssl.create_default_context(cafile=str(paths.authority))
     names = Names(pictures_example=["127.0.0.1"], other_example=["127.0.0.1"])
     async with site(tls=tls) as web:
         web.pages["/"] = page(b"secure")

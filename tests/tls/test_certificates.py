@@ -48,7 +48,7 @@ def load(path: Path) -> x509.Certificate:
 
 
 def identity(paths: CertificatePaths) -> tuple[bytes, ...]:
-    return tuple(path.read_bytes() for path in (paths.ca, paths.certificate, paths.key))
+    return tuple(path.read_bytes() for path in (paths.authority, paths.certificate, paths.key))
 
 
 @asynccontextmanager
@@ -84,9 +84,9 @@ async def test_python_believes_the_served_names_alone(paths: CertificatePaths, r
         assert await refused(port, Path(certifi.where()), "localhost")
     async with tls_server(rogue) as port:
         # One forbidden name spoils the whole certificate, and the constraint is the reason.
-        assert [name for name in (*SERVED, *OUTSIDE) if not await refused(port, rogue.ca, name)] == []
+        assert [name for name in (*SERVED, *OUTSIDE) if not await refused(port, rogue.authority, name)] == []
         with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
-            await asyncio.to_thread(handshake, port, rogue.ca, "localhost")
+            await asyncio.to_thread(handshake, port, rogue.authority, "localhost")
 
 
 @pytest.mark.anyio
@@ -104,7 +104,16 @@ async def test_httpx_believes_by_environment(paths: CertificatePaths, monkeypatc
 def test_openssl_believes_the_served_names_alone(paths: CertificatePaths, rogue: CertificatePaths) -> None:
     def verify(paths: CertificatePaths, name: str) -> subprocess.CompletedProcess[str]:
         kind = "-verify_ip" if name[0].isdigit() else "-verify_hostname"
-        command = ["openssl", "verify", "-x509_strict", "-CAfile", str(paths.ca), kind, name, str(paths.certificate)]
+        command = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-CAfile",
+            str(paths.authority),
+            kind,
+            name,
+            str(paths.certificate),
+        ]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert [name for name in SERVED if verify(paths, name).returncode != 0] == []
@@ -137,15 +146,15 @@ async def test_node_believes_the_served_names_alone(paths: CertificatePaths, rog
             out, _ = await asyncio.wait_for(node.communicate(), 60)
         return out.decode().splitlines()
 
-    assert await ask(paths, paths.ca, *SERVED) == ["ok"] * len(SERVED)
-    outside = await ask(paths, paths.ca, *OUTSIDE[:3])
+    assert await ask(paths, paths.authority, *SERVED) == ["ok"] * len(SERVED)
+    outside = await ask(paths, paths.authority, *OUTSIDE[:3])
     assert [answer for answer in outside if not answer.startswith("Hostname/IP does not match")] == []
     assert await ask(paths, None, "localhost") == ["unable to verify the first certificate"]
-    assert await ask(rogue, rogue.ca, "localhost", "example.com") == ["permitted subtree violation"] * 2
+    assert await ask(rogue, rogue.authority, "localhost", "example.com") == ["permitted subtree violation"] * 2
 
 
 def test_the_authority_is_constrained_and_its_key_is_nowhere(paths: CertificatePaths) -> None:
-    authority, server = load(paths.ca), load(paths.certificate)
+    authority, server = load(paths.authority), load(paths.certificate)
     constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
     permitted = constraints.value.permitted_subtrees
     assert constraints.critical
@@ -155,7 +164,7 @@ def test_the_authority_is_constrained_and_its_key_is_nowhere(paths: CertificateP
     assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, True, 0)
     assert server.not_valid_after_utc - server.not_valid_before_utc <= timedelta(days=825)
 
-    for path in paths.ca.parent.iterdir():
+    for path in paths.authority.parent.iterdir():
         content = path.read_bytes()
         if b"PRIVATE KEY" in content:
             key = serialization.load_pem_private_key(content, None)
@@ -164,10 +173,13 @@ def test_the_authority_is_constrained_and_its_key_is_nowhere(paths: CertificateP
 
 
 def test_files_and_modes(paths: CertificatePaths) -> None:
-    folder = paths.ca.parent
+    folder = paths.authority.parent
     assert stat.S_IMODE(paths.key.stat().st_mode) == 0o600
     assert {path.name for path in folder.iterdir()} == {"ca.pem", "bundle.pem", "certificate.pem", "key.pem", "lock"}
-    assert paths.bundle.read_bytes() == Path(certifi.where()).read_bytes() + b"\n# Laterna\n" + paths.ca.read_bytes()
+    assert (
+        paths.bundle.read_bytes()
+        == Path(certifi.where()).read_bytes() + b"\n# Laterna\n" + paths.authority.read_bytes()
+    )
 
 
 def test_a_new_folder_is_private(tmp_path: Path) -> None:
@@ -201,7 +213,7 @@ def test_damage_heals_at_the_next_start(tmp_path: Path, name: str, damage: str) 
     else:
         victim.write_bytes(b"" if damage == "empty" else victim.read_bytes()[:100])
     ensure_certificates(tmp_path / "a", ())
-    load(paths.certificate).verify_directly_issued_by(load(paths.ca))
+    load(paths.certificate).verify_directly_issued_by(load(paths.authority))
     ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(paths.certificate, paths.key)
 
 

@@ -113,7 +113,7 @@ class Fetcher:
             partial.unlink(missing_ok=True)
         return Downloaded(path=path, size_bytes=size, sha256=digest.hexdigest(), content_type=kind, url=target.url)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> int:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = 15.0) -> int:
         """Post a body and return the status, whatever it is. Follows no redirects and reads no answer."""
         target = targets.parse(url)
         async with _limits(timeout_s, target), self._open("POST", target, headers, body) as response:

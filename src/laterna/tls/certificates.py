@@ -58,10 +58,20 @@ _NAME = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61
 class CertificatePaths:
     """Where the certificates lie. Everything but the key may be read by all."""
 
-    ca: Path  # our authority alone, PEM
+    authority: Path  # our authority alone, PEM
     bundle: Path  # certifi's authorities and ours, PEM
     certificate: Path  # the server's, PEM
     key: Path  # the server's private key, PEM, mode 0600
+
+
+def certificate_paths(folder: Path) -> CertificatePaths:
+    """Where the certificates of a folder lie, or will."""
+    return CertificatePaths(
+        authority=folder / "ca.pem",
+        bundle=folder / "bundle.pem",
+        certificate=folder / "certificate.pem",
+        key=folder / "key.pem",
+    )
 
 
 def ensure_certificates(folder: Path, names: tuple[str, ...], *, clock: Clock | None = None) -> CertificatePaths:
@@ -74,16 +84,11 @@ def ensure_certificates(folder: Path, names: tuple[str, ...], *, clock: Clock | 
     now = datetime.fromtimestamp((clock or SystemClock()).now_us() / 1e6, UTC)
     wanted = served_names(names)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    paths = CertificatePaths(
-        ca=folder / "ca.pem",
-        bundle=folder / "bundle.pem",
-        certificate=folder / "certificate.pem",
-        key=folder / "key.pem",
-    )
+    paths = certificate_paths(folder)
     with _locked(folder):
         if not _serves(paths, wanted, now):
             _make(paths, wanted, now)
-        bundle = Path(certifi.where()).read_bytes() + b"\n# Laterna\n" + paths.ca.read_bytes()
+        bundle = Path(certifi.where()).read_bytes() + b"\n# Laterna\n" + paths.authority.read_bytes()
         if not paths.bundle.exists() or paths.bundle.read_bytes() != bundle:
             _write(paths.bundle, bundle, 0o644)
     return paths
@@ -114,7 +119,7 @@ def _make(paths: CertificatePaths, names: tuple[str, ...], now: datetime) -> Non
     )
     _write(paths.key, secret, 0o600)
     _write(paths.certificate, server.public_bytes(serialization.Encoding.PEM), 0o644)
-    _write(paths.ca, authority.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(paths.authority, authority.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _authority(key: ec.EllipticCurvePrivateKey, names: tuple[str, ...], now: datetime) -> x509.Certificate:
@@ -190,7 +195,7 @@ def _general(names: tuple[str, ...]) -> list[x509.DNSName | x509.IPAddress]:
 def _serves(paths: CertificatePaths, names: tuple[str, ...], now: datetime) -> bool:
     """True when the files belong together, are for exactly these names, and will last a while."""
     try:
-        authority = x509.load_pem_x509_certificate(paths.ca.read_bytes())
+        authority = x509.load_pem_x509_certificate(paths.authority.read_bytes())
         server = x509.load_pem_x509_certificate(paths.certificate.read_bytes())
         key = serialization.load_pem_private_key(paths.key.read_bytes(), None)
         server.verify_directly_issued_by(authority)
