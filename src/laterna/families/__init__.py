@@ -1,0 +1,54 @@
+"""Model families: what networks of one kind need beyond the engine. A lazy table from names to loaders.
+
+Outsiders add theirs by an entry point in the group `laterna.families`, again a name and `module:loader`. A loader takes
+the model's reference, a device and a type of number, and returns a `laterna.families.family.Family`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
+
+from laterna.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from laterna.contracts.generation import ModelRef
+    from laterna.families.family import Family
+
+    Loader = Callable[[ModelRef, torch.device, torch.dtype], Family]
+
+FAMILIES = {
+    "blank": "laterna.families.blank:load",
+    "flux": "laterna.families.flux.loading:load",
+    "stable_diffusion": "laterna.families.stable_diffusion.loading:load",
+}
+GROUP = "laterna.families"
+
+
+def family_names() -> list[str]:
+    """All that can be loaded, our own and those of installed packages."""
+    return sorted({*FAMILIES, *(point.name for point in entry_points(group=GROUP))})
+
+
+def load_family(ref: ModelRef, device: torch.device, dtype: torch.dtype | None = None) -> Family:
+    """Load a model onto a device, its networks in `dtype` (float32 when absent).
+
+    Raises ConfigError for an unknown family or a setting that it does not know; WeightsError for weights that are
+    missing, unsafe or unreadable.
+    """
+    import torch
+
+    return _loader(ref.family)(ref, device, dtype or torch.float32)
+
+
+def _loader(name: str) -> Loader:
+    if name in FAMILIES:
+        module, _, attribute = FAMILIES[name].partition(":")
+        return cast("Loader", getattr(import_module(module), attribute))
+    for point in entry_points(group=GROUP, name=name):
+        return cast("Loader", point.load())
+    raise ConfigError(f"family: {name!r} is unknown; choose one of {', '.join(family_names())}")

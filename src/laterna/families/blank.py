@@ -1,0 +1,89 @@
+"""A family without a network: one flat colour of the seed. It measures the platform and tests what survives a crash.
+
+Of the settings it reads `step_seconds` (0): how long every call of a stage takes. It takes every sampler and reads no
+weights; its card says `builtin:none`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from laterna.contracts.generation import TOKEN_PIXELS, ModelRef, TextToImage
+from laterna.families.checks import begin_schedule, check_job
+from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.pictures import to_pictures
+from laterna.families.settings import seconds_setting
+from laterna.samplers import SAMPLERS
+from laterna.samplers.noise import DiffusionNoise, FlowNoise
+
+GRAIN = 8  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour(Conditioning):
+    rgb: torch.Tensor  # float32 [3], -1 .. 1
+
+
+class Blank:
+    """Latents are one colour, [3]."""
+
+    resident_bytes: int = 0
+    samplers: tuple[str, ...] = tuple(SAMPLERS)
+
+    def __init__(self, device: torch.device, step_seconds: float) -> None:
+        self._device = device
+        self._step_seconds = step_seconds
+
+    def grain(self) -> int:
+        return GRAIN
+
+    def tokens(self, job: TextToImage) -> int:
+        return max(1, job.width * job.height // TOKEN_PIXELS)
+
+    def batch_key(self, job: TextToImage) -> Hashable:
+        return job.width, job.height
+
+    def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
+        self._work()
+        return [Colour(rgb=_colour(job.seed).to(self._device)) for job in jobs]
+
+    def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
+        check_job(job, samplers=self.samplers, grain=GRAIN)
+        schedule = begin_schedule(job, FlowNoise() if job.sampler.startswith("flow") else DiffusionNoise())
+        noise = torch.randn(3, generator=generator) * schedule.noise_scale
+        return Beginning(latent=noise.to(self._device), schedule=schedule)
+
+    def denoise(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        timestep: torch.Tensor,
+        conditionings: Sequence[Conditioning],
+        jobs: Sequence[TextToImage],
+    ) -> torch.Tensor:
+        self._work()
+        return torch.stack([_colour(job.seed) for job in jobs]).to(x)
+
+    def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
+        self._work()
+        return to_pictures(x.view(-1, 3, 1, 1).expand(-1, 3, jobs[0].height, jobs[0].width))
+
+    def _work(self) -> None:
+        if self._step_seconds:
+            time.sleep(self._step_seconds)
+
+
+def _colour(seed: int) -> torch.Tensor:
+    """Three numbers in -1 .. 1 that look nothing like those of the next seed."""
+    digest = hashlib.blake2s(seed.to_bytes(8, "big"), digest_size=3).digest()
+    return torch.tensor([byte / 127.5 - 1 for byte in digest])
+
+
+def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Blank:
+    """Raises ConfigError for a `step_seconds` that is no time."""
+    return Blank(device, seconds_setting(ref, "step_seconds", 0.0))

@@ -1,0 +1,81 @@
+"""What a model family does for the engine: words to conditioning, seed to latent, one denoising call, pictures.
+
+A family has no loop, no queue and no state between calls. Its neighbours are the engine above it and the samplers
+beside it, which step what it predicts. Latents travel in *sigma space*, x = x0 + sigma * noise for variance-preserving
+models and x = (1 - sigma) * x0 + sigma * noise for flows, so that a sampler need not know the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from laterna.contracts.generation import TextToImage
+from laterna.samplers.schedule import Schedule
+
+Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [h, w, 3], RGB
+
+
+class Conditioning:
+    """What a family made of one job's words; its own frozen dataclass of tensors, opaque to everybody else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """Where a sample starts."""
+
+    latent: torch.Tensor  # float32, sigma space, without a batch axis; on the family's device
+    schedule: Schedule  # the sigmas and timesteps that it will go through
+
+
+class Family(Protocol):
+    """One loaded model. Every method is safe under `torch.inference_mode` and outside of it."""
+
+    resident_bytes: int  # parameters and buffers, measured
+    samplers: tuple[str, ...]  # names that its jobs may ask for
+
+    def grain(self) -> int:
+        """Width and height are multiples of so many pixels."""
+        ...
+
+    def tokens(self, job: TextToImage) -> int:
+        """Positions that the network computes for one sample in one call, its negative half not counted."""
+        ...
+
+    def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
+        """The conditioning of each job, by one call of the text encoders for all of them."""
+        ...
+
+    def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
+        """First latent and schedule; draws from `generator`, a CPU generator seeded by the caller.
+
+        Raises InvalidInput: a sampler that does not fit this family, or a size that is no multiple of the grain.
+        """
+        ...
+
+    def denoise(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        timestep: torch.Tensor,
+        conditionings: Sequence[Conditioning],
+        jobs: Sequence[TextToImage],
+    ) -> torch.Tensor:
+        """The predicted clean latents of samples [b, ...] at noise levels sigma [b] and network times timestep [b].
+
+        Samples of one `batch_key` may differ in everything else; the negative halves of those with `cfg_scale` above 1
+        ride in the same network call.
+        """
+        ...
+
+    def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
+        """Pictures of clean latents [b, ...]."""
+        ...
+
+    def batch_key(self, job: TextToImage) -> Hashable:
+        """Samples with equal keys may share a `denoise` or `decode` call."""
+        ...

@@ -1,0 +1,77 @@
+"""The flux family: packed tokens through one transformer, whose velocity gives the clean latent."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKL
+
+from laterna.contracts.generation import TextToImage
+from laterna.families.checks import begin_schedule, check_job
+from laterna.families.components import bytes_of
+from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.flux.conditioning import Encoders, FluxConditioning
+from laterna.families.flux.network import Network
+from laterna.families.flux.tokens import pack, unpack
+from laterna.families.pictures import to_pictures
+from laterna.samplers.noise import NoiseSchedule
+
+
+class Flux:
+    """One loaded model of the family. Latents are [tokens, 4 * channels] in sigma space of a flow."""
+
+    samplers: tuple[str, ...] = ("flow_euler",)
+
+    def __init__(self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule) -> None:
+        self._network = network
+        self._encoders = encoders
+        self._vae = vae
+        self._noise = noise
+        self._patch: int = 2 * 2 ** (len(vae.config.block_out_channels) - 1)  # pixels along a token's side
+        self.resident_bytes = bytes_of([network.transformer, encoders.clip, encoders.t5, vae])
+
+    def grain(self) -> int:
+        return self._patch
+
+    def tokens(self, job: TextToImage) -> int:
+        rows, columns = self._grid(job)
+        return rows * columns
+
+    def batch_key(self, job: TextToImage) -> Hashable:
+        return self._grid(job)
+
+    @torch.inference_mode()
+    def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
+        return self._encoders.encode(jobs)
+
+    def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
+        check_job(job, samplers=self.samplers, grain=self._patch)
+        schedule = begin_schedule(job, self._noise, tokens=self.tokens(job))
+        rows, columns = self._grid(job)
+        noise = torch.randn((self._vae.config.latent_channels, 2 * rows, 2 * columns), generator=generator)
+        return Beginning(latent=pack(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        timestep: torch.Tensor,
+        conditionings: Sequence[Conditioning],
+        jobs: Sequence[TextToImage],
+    ) -> torch.Tensor:
+        own = cast("Sequence[FluxConditioning]", conditionings)
+        velocity = self._network(x, timestep, own, jobs, self._grid(jobs[0]))
+        return x - sigma.view(-1, 1, 1) * velocity
+
+    @torch.inference_mode()
+    def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
+        config = self._vae.config
+        latents = unpack(x, *self._grid(jobs[0])) / config.scaling_factor + (config.shift_factor or 0.0)
+        return to_pictures(self._vae.decode(latents.to(self._vae.dtype), return_dict=False)[0])
+
+    def _grid(self, job: TextToImage) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        return job.height // self._patch, job.width // self._patch

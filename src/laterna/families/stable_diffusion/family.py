@@ -1,0 +1,79 @@
+"""The stable_diffusion family: convolutional latents through one UNet."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKL
+
+from laterna.contracts.generation import TextToImage
+from laterna.families.checks import begin_schedule, check_job
+from laterna.families.components import bytes_of
+from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.guidance import Rows, is_guided
+from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Encoders, encode
+from laterna.families.stable_diffusion.decode import decode
+from laterna.families.stable_diffusion.network import Network
+from laterna.samplers.noise import NoiseSchedule
+
+SAMPLERS = ("ddim", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_ancestral", "lcm", "unipc")
+
+
+class StableDiffusion:
+    """One loaded model of the family. Latents are [channels, height / 8, width / 8] in sigma space."""
+
+    samplers: tuple[str, ...] = SAMPLERS
+
+    def __init__(self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule) -> None:
+        self._network = network
+        self._encoders = encoders
+        self._vae = vae
+        self._noise = noise
+        self._grain: int = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels along a latent position's side
+        self.resident_bytes = bytes_of([network.unet, *encoders.networks(), vae])
+
+    def grain(self) -> int:
+        return self._grain
+
+    def tokens(self, job: TextToImage) -> int:
+        rows, columns = self._grid(job)
+        return rows * columns
+
+    def batch_key(self, job: TextToImage) -> Hashable:
+        return self._grid(job)
+
+    @torch.inference_mode()
+    def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
+        return encode(self._encoders, jobs, [self._is_guided(job) for job in jobs])
+
+    def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
+        check_job(job, samplers=self.samplers, grain=self._grain)
+        schedule = begin_schedule(job, self._noise)
+        noise = torch.randn((self._vae.config.latent_channels, *self._grid(job)), generator=generator)
+        return Beginning(latent=(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        timestep: torch.Tensor,
+        conditionings: Sequence[Conditioning],
+        jobs: Sequence[TextToImage],
+    ) -> torch.Tensor:
+        own = cast("Sequence[DiffusionConditioning]", conditionings)
+        rows = Rows.of(jobs, [self._is_guided(job) for job in jobs])
+        return self._network(x, sigma, timestep, own, jobs, rows)
+
+    @torch.inference_mode()
+    def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
+        return decode(self._vae, x)
+
+    def _is_guided(self, job: TextToImage) -> bool:
+        return is_guided(job) and not self._network.embeds_guidance
+
+    def _grid(self, job: TextToImage) -> tuple[int, int]:
+        """Rows and columns of the latent."""
+        return job.height // self._grain, job.width // self._grain

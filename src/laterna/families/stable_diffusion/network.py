@@ -1,0 +1,82 @@
+"""The UNet's call: samples at any noise levels, guided or not, as rows of one batch; and x0 from its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from laterna.contracts.generation import TextToImage
+from laterna.families.guidance import Rows
+from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Embeds
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+
+class Network:
+    """Predicts noise, velocity or the clean latent, as its checkpoint says."""
+
+    def __init__(self, unet: UNet2DConditionModel, prediction: Prediction) -> None:
+        self.unet = unet
+        self._prediction = prediction
+        self.is_xl = unet.config.addition_embed_type == "text_time"  # told pooled text and the size
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Distilled consistency models take the guidance scale as a number and have no negative half."""
+        return self.unet.config.time_cond_proj_dim is not None
+
+    def __call__(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        timestep: torch.Tensor,
+        conditionings: Sequence[DiffusionConditioning],
+        jobs: Sequence[TextToImage],
+        rows: Rows,
+    ) -> torch.Tensor:
+        """x0 [b, c, h, w] in x's type, of x [b, c, h, w] in sigma space at sigma [b] and timestep [b]."""
+        dtype = self.unet.dtype
+        sigma = sigma.view(-1, 1, 1, 1)
+        embeds = [c.positive for c in conditionings] + [n for i in rows.guided if (n := conditionings[i].negative)]
+        predicted = self.unet(
+            rows.expand(x / (sigma**2 + 1).sqrt()).to(dtype),
+            rows.expand(timestep),
+            encoder_hidden_states=torch.stack([e.states for e in embeds]).to(dtype),
+            timestep_cond=self._guidance(jobs, x.device),
+            added_cond_kwargs=self._added(rows, embeds, jobs) if self.is_xl else None,
+            return_dict=False,
+        )[0]
+        return self._clean(rows.combine(predicted.to(x.dtype)), x, sigma)
+
+    def _clean(self, predicted: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """x0 in sigma space: x - sigma eps, or alpha x_vp - sigma_vp v (arXiv:2202.00512, appendix D)."""
+        if self._prediction == "epsilon":
+            return x - sigma * predicted
+        if self._prediction == "v_prediction":
+            return x / (sigma**2 + 1) - predicted * (sigma / (sigma**2 + 1).sqrt())
+        return predicted
+
+    def _added(self, rows: Rows, embeds: Sequence[Embeds], jobs: Sequence[TextToImage]) -> dict[str, torch.Tensor]:
+        """Pooled text and original size, crop corner and target size of each row (arXiv:2307.01952, section 2.2)."""
+        pooled = torch.stack([e.pooled for e in embeds if e.pooled is not None]).to(self.unet.dtype)
+        sizes = [[job.height, job.width, 0, 0, job.height, job.width] for job in jobs]
+        return {"text_embeds": pooled, "time_ids": rows.expand(torch.tensor(sizes, device=pooled.device).to(pooled))}
+
+    def _guidance(self, jobs: Sequence[TextToImage], device: torch.device) -> torch.Tensor | None:
+        if not self.embeds_guidance:
+            return None
+        scales = [job.cfg_scale if job.guidance is None else job.guidance for job in jobs]
+        numbers = torch.tensor(scales, dtype=torch.float32, device=device) - 1
+        return guidance_embedding(numbers, self.unet.config.time_cond_proj_dim).to(self.unet.dtype)
+
+
+def guidance_embedding(scale: torch.Tensor, width: int) -> torch.Tensor:
+    """[b] -> [b, width]: sines and cosines of 1000 * scale, as arXiv:2310.04378 feeds it to distilled networks."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, device=scale.device) * -(math.log(10000.0) / (half - 1)))
+    angles = scale[:, None] * 1000.0 * frequencies[None, :]
+    return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))
