@@ -1,0 +1,97 @@
+"""Everything that is SQLite's own: how it is opened, how long a commit waits for the disk, and the triggers' dialect.
+
+Write-ahead log; one connection writes, others read beside it; a commit that must last waits until the log is on the
+disk (`synchronous=FULL`), a commit that need not last does not.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+from laterna.store.states import BLOCKED, QUEUED, SCHEDULED, SETTLED, TRANSITIONS
+
+BUSY_SECONDS = 5.0  # another process may hold the file for a moment: a backup, the sqlite3 shell
+CACHE_KIB = 32 * 1024
+
+
+def writing_engine(path: Path) -> Engine:
+    """For the one connection that changes the file; made where there is none."""
+    return _engine(
+        path, "BEGIN IMMEDIATE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"
+    )
+
+
+def reading_engine(path: Path) -> Engine:
+    """For connections that see each transaction as soon as it is committed and cannot write."""
+    return _engine(path, "BEGIN", "PRAGMA query_only=ON")
+
+
+def wait_for_disk(connection: Connection, wait: bool) -> None:
+    """Whether the next commits wait until they would outlive a loss of power. Not within a transaction."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    assert not driver.in_transaction
+    driver.execute(f"PRAGMA synchronous={'FULL' if wait else 'NORMAL'}").close()
+
+
+def _engine(path: Path, begin: str, *pragmas: str) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        for pragma in (*pragmas, f"PRAGMA cache_size=-{CACHE_KIB}"):
+            connection.execute(pragma).close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def triggers() -> dict[str, str]:
+    """Name to statement: what constraints on single rows cannot say."""
+    ways = "".join(
+        f"\n  OR OLD.state = '{old}' AND NEW.state IN ({_listed(targets)})"
+        for old, targets in TRANSITIONS.items()
+        if targets
+    )
+    births = _listed((BLOCKED, SCHEDULED, QUEUED))
+    settled = f"OLD.state = '{SETTLED}'"
+    fixed = "outcome, settled_us, error_code, attempts, price_nano, currency"
+    parent_settled = f"(SELECT state FROM requests WHERE id = NEW.request_id) = '{SETTLED}'"
+    found = {
+        "requests_begin_waiting": ("INSERT ON requests", f"NEW.state NOT IN ({births})", "a request begins waiting"),
+        "requests_go_legal_ways": (
+            "UPDATE OF state ON requests",
+            f"NOT (\n  OLD.state = NEW.state{ways}\n)",
+            "illegal transition of a request",
+        ),
+        "requests_stay_settled": (f"UPDATE OF {fixed} ON requests", settled, "a settled request does not change"),
+        "requests_stay": ("DELETE ON requests", "1", "requests are kept"),
+    }
+    for table in ("outputs", "usage_lines", "outbox"):
+        found[f"{table}_come_before_settling"] = (
+            f"INSERT ON {table}",
+            parent_settled,
+            "the request was settled before",
+        )
+    for table in ("usage_lines", "events"):
+        found[f"{table}_do_not_change"] = (f"UPDATE ON {table}", "1", f"{table} are only added")
+        found[f"{table}_stay"] = (f"DELETE ON {table}", "1", f"{table} are only added")
+    return {
+        name: f"CREATE TRIGGER {name}\nBEFORE {when}\nWHEN {condition}\nBEGIN SELECT RAISE(ABORT, '{message}'); END"
+        for name, (when, condition, message) in found.items()
+    }
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)

@@ -1,0 +1,72 @@
+"""The store: the database of one data folder, migrated, locked, with one writer and readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from laterna.config import Settings
+from laterna.errors import ConfigError
+from laterna.store.lock import FolderLock
+from laterna.store.migrate import migrate
+from laterna.store.readers import Readers
+from laterna.store.sqlite import reading_engine, writing_engine
+from laterna.store.writer import Writer
+
+T = TypeVar("T")
+
+
+class Store:
+    """Made by `open`; one in a data folder."""
+
+    def __init__(self, lock: FolderLock, writing: Engine, reading: Engine) -> None:
+        self._lock = lock
+        self._writer = Writer(writing)
+        self._readers = Readers(reading)
+        self._writer.start()
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Store:
+        """Lock the folder, make or migrate the database. Raises ConfigError where either cannot be done."""
+        return await asyncio.to_thread(cls._open, settings)
+
+    @classmethod
+    def _open(cls, settings: Settings) -> Store:
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FolderLock.take(settings.data)
+        except OSError as error:
+            raise ConfigError(
+                f"the data folder {settings.data} cannot be used: {error}; choose another with --data"
+            ) from error
+        try:
+            writing = writing_engine(settings.database)
+            migrate(writing)
+        except BaseException:
+            lock.free()
+            raise
+        return cls(lock, writing, reading_engine(settings.database))
+
+    async def close(self) -> None:
+        """Finish what waits, then let the folder go."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.stop()
+        self._readers.stop()
+        self._lock.free()
+
+    async def write(self, run: Callable[[Connection], T], durable: bool = True) -> T:
+        """Run it in the writer's next transaction; return once that is committed and, if `durable`, on the disk.
+
+        `run` may be called on another thread and must do nothing but SQL. What it raises is raised here and undoes its
+        changes alone. Raises Unavailable when the store cannot write; then nothing of it is kept.
+        """
+        return await self._writer.write(run, durable)
+
+    async def read(self, run: Callable[[Connection], T]) -> T:
+        """Run it off the event loop on a connection that cannot write. Raises Unavailable where it cannot."""
+        return await self._readers.read(run)
