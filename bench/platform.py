@@ -55,7 +55,9 @@ def measure(quick: bool) -> Report:
 
 def _report(seen: dict[str, list[float]]) -> Report:
     ms = {name: [1000 * latency for latency in latencies] for name, latencies in seen.items()}
-    rows = [(name, *(percentile(values, share) for share in (0.5, 0.95, 0.99))) for name, values in ms.items()]
+    rows: list[tuple[str | float, ...]] = [
+        (name, *(percentile(values, share) for share in (0.5, 0.95, 0.99))) for name, values in ms.items()
+    ]
     p50 = {name: percentile(values, 0.5) for name, values in ms.items()}
     return Report(
         title="Latency of a model that does nothing, one client",

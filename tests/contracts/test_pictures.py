@@ -56,6 +56,7 @@ def test_stable_diffusion_defaults_are_fals() -> None:
     job = made(diffusion(), seed=1)
     assert (job.width, job.height, job.steps, job.guidance, job.cfg_scale) == (1024, 1024, 25, None, 7.5)
     assert made(diffusion(), format="png").image_format == "png"
+    assert (job.sampler, made(diffusion(), sampler="unipc").sampler) == ("ddim", "unipc")
 
 
 def test_sprite_has_its_own_size_and_no_other() -> None:

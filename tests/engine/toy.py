@@ -34,8 +34,8 @@ class Words(Conditioning):
 class Toy:
     """Predicts x0 by two small layers from the latent and the prompt. Prompts that start with 'bad' break it."""
 
-    samplers = ("ddim", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm")
-    resident_bytes = 1000
+    samplers: tuple[str, ...] = ("ddim", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm")
+    resident_bytes: int = 1000
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -36,6 +36,7 @@ Unsupported = AfterValidator(_unsupported)
 Prompt = Annotated[str, Field(max_length=PROMPT_CHARACTERS)]
 Count = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
 Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED)]
+Sampler = Literal["ddim", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_ancestral", "lcm", "unipc"] | None
 
 
 class TextToImageInput(BaseModel):
@@ -72,6 +73,7 @@ class StableDiffusionTextToImage(TextToImageInput):
     loras: Annotated[list[Any], Unsupported] = Field([], description="LoRA weights: not supported here yet.")
     embeddings: Annotated[list[Any], Unsupported] = Field([], description="Embeddings: not supported here yet.")
     expand_prompt: Annotated[bool, Unsupported] = Field(False, description="Not supported here.")
+    sampler: Sampler = Field(None, description="The sampler; the model's own when absent. No field of fal's.")
     safety_checker_version: Literal["v1", "v2"] = Field("v1", description="Accepted for compatibility.")
     request_id: str | None = Field(None, description="Accepted for compatibility: ids are given by the queue.")
 

@@ -70,7 +70,7 @@ class Pictures:
             steps=asked.num_inference_steps,
             cfg_scale=scale if self.guidance == "classifier_free" else 1.0,
             guidance=scale if self.guidance == "embedded" else None,
-            sampler=self.sampler,
+            sampler=getattr(asked, "sampler", None) or self.sampler,
             seed=chosen if asked.seed is None else asked.seed,
             count=asked.num_images,
             image_format=str(getattr(asked, "output_format", None) or getattr(asked, "format", "png")),

@@ -95,7 +95,8 @@ class LocalWorker:
     async def _live(self) -> int:
         """One process's life; returns its exit status."""
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), msgspec.json.encode(self._station)]
+        station = msgspec.json.encode(self._station).decode()
+        command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), station]
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command, pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL
