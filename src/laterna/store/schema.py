@@ -108,6 +108,7 @@ requests = Table(
     Column("parent_index", Integer),
     Column("tags", Text, nullable=False, server_default="{}"),  # JSON object
     Column("store_io", Boolean, nullable=False),  # whether input and outputs outlive the hour after settling
+    Column("keep_seconds", BigInteger),  # for which they are kept after settling; absent: for ever
     Column("base_url", Text),  # where files are served, as its client reached us: for webhooks
     Column("webhook_url", Text),
     Column("price_nano", BigInteger, nullable=False),  # quoted; charged if the outcome is ok

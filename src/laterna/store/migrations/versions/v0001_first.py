@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.Column("parent_index", sa.Integer(), nullable=True),
         sa.Column("tags", sa.Text(), server_default="{}", nullable=False),
         sa.Column("store_io", sa.Boolean(), nullable=False),
+        sa.Column("keep_seconds", sa.BigInteger(), nullable=True),
         sa.Column("base_url", sa.Text(), nullable=True),
         sa.Column("webhook_url", sa.Text(), nullable=True),
         sa.Column("price_nano", sa.BigInteger(), nullable=False),

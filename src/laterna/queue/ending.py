@@ -1,0 +1,159 @@
+"""How an attempt ends: with an outcome for ever, or back in the queue.
+
+These work on an `Entry` read in the same transaction; settling one twice is refused by the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
+
+from laterna.errors import PoisonRequest, RequestCancelled
+from laterna.queue import events
+from laterna.queue.entry import Entry
+from laterna.store.ids import Ids
+from laterna.store.schema import attempts, outbox, requests
+from laterna.store.states import CANCELLED, FAILED, QUEUED, SCHEDULED, SETTLED
+
+UNSTORED_SECONDS = 3600  # what is not to be stored can be fetched for so long after settling
+
+_ids = Ids()
+
+_SETTLE = (
+    update(requests)
+    .where(requests.c.id == bindparam("request"), requests.c.state != literal_column("'settled'"))
+    .values(
+        state=SETTLED,
+        outcome=bindparam("ended"),
+        error_code=bindparam("code"),
+        error_message=bindparam("message"),
+        settled_us=bindparam("now"),
+        expires_us=bindparam("expires"),
+        inference_us=bindparam("inference"),
+        lease_token=None,
+        lease_worker=None,
+        lease_expires_us=None,
+    )
+)
+
+_REQUEUE = (
+    update(requests)
+    .where(requests.c.id == bindparam("request"))
+    .values(
+        state=bindparam("waiting"),
+        not_before_us=bindparam("not_before"),
+        attempts=bindparam("counted"),
+        started_us=None,
+        lease_token=None,
+        lease_worker=None,
+        lease_expires_us=None,
+    )
+)
+
+_THIS_ATTEMPT = (attempts.c.request_id == bindparam("request"), attempts.c.number == bindparam("attempt"))
+_END_ATTEMPT = update(attempts).where(*_THIS_ATTEMPT).values(ended_us=bindparam("now"), outcome=bindparam("ended"))
+_FORGET_ATTEMPT = delete(attempts).where(*_THIS_ATTEMPT)
+_NOTIFY = insert(outbox)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a request settles."""
+
+    outcome: str  # of `laterna.store.states`
+    code: str | None = None  # of `laterna.errors`; absent when all went well
+    message: str | None = None  # for people; absent when all went well
+    inference_us: int | None = None  # first device call to last; absent unless all went well
+
+
+def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) -> None:
+    """Give it its outcome, with its webhook in the outbox."""
+    if found.webhook_url is not None:
+        connection.execute(
+            _NOTIFY,
+            {
+                "id": _ids.new(now_us),
+                "tenant_id": found.tenant,
+                "request_id": found.id,
+                "url": found.webhook_url,
+                "created_us": now_us,
+                "next_us": now_us,
+            },
+        )
+    _end_attempt(connection, found, ending.outcome, now_us)
+    settled = connection.execute(
+        _SETTLE,
+        {
+            "request": found.id,
+            "ended": ending.outcome,
+            "code": ending.code,
+            "message": ending.message,
+            "now": now_us,
+            "expires": expiry(found, now_us),
+            "inference": ending.inference_us,
+        },
+    )
+    assert settled.rowcount == 1, f"request {found.id} was settled before"
+    events.append(connection, found.id, now_us, events.SETTLED, ending.message or ending.outcome)
+
+
+def give_back(connection: Connection, found: Entry, why: str, now_us: int) -> None:
+    """It waits again as if this attempt had not been; unless its owner wants its end."""
+    if found.cancelled:
+        settle(connection, found, cancelled(), now_us)
+        return
+    connection.execute(_FORGET_ATTEMPT, {"request": found.id, "attempt": found.attempts})
+    _requeue(connection, found, found.attempts - 1, None)
+    events.append(connection, found.id, now_us, events.RELEASED, why)
+
+
+def retry(connection: Connection, found: Entry, final: Ending, why: str, delay_us: int, now_us: int) -> bool:
+    """It waits again, this attempt counted, for at least `delay_us`; or ends so, where that was its last.
+
+    Returns whether it was settled.
+    """
+    if found.cancelled:
+        settle(connection, found, cancelled(), now_us)
+    elif found.attempts >= found.max_attempts:
+        settle(connection, found, final, now_us)
+    else:
+        _end_attempt(connection, found, "lost" if final.code == PoisonRequest.code else FAILED, now_us)
+        _requeue(connection, found, found.attempts, now_us + delay_us if delay_us else None)
+        events.append(connection, found.id, now_us, events.RETRIED, why)
+        return False
+    return True
+
+
+def cancelled() -> Ending:
+    return Ending(outcome=CANCELLED, code=RequestCancelled.code, message="the request was cancelled by its owner")
+
+
+def poisoned(found: Entry) -> Ending:
+    message = f"{found.attempts} workers died while they worked on the request; change its size or its steps"
+    return Ending(outcome=FAILED, code=PoisonRequest.code, message=message)
+
+
+def expiry(found: Entry, now_us: int) -> int | None:
+    """When the payload and the outputs of a request that settles now are to go; None for never."""
+    spans = [found.keep_seconds] if found.store_io else [found.keep_seconds, UNSTORED_SECONDS]
+    known = [span for span in spans if span is not None]
+    return now_us + min(known) * 1_000_000 if known else None
+
+
+def _end_attempt(connection: Connection, found: Entry, outcome: str, now_us: int) -> None:
+    if found.lease is not None:
+        ended = {"request": found.id, "attempt": found.attempts, "now": now_us, "ended": outcome}
+        connection.execute(_END_ATTEMPT, ended)
+
+
+def _requeue(connection: Connection, found: Entry, counted: int, not_before_us: int | None) -> None:
+    connection.execute(
+        _REQUEUE,
+        {
+            "request": found.id,
+            "waiting": QUEUED if not_before_us is None else SCHEDULED,
+            "not_before": not_before_us,
+            "counted": counted,
+        },
+    )

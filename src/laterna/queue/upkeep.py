@@ -1,0 +1,121 @@
+"""What time and the owner do to requests: cancel, expire, take back leases that ran out or outlived their server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, literal_column, or_, select, update
+
+from laterna.errors import StartTimeout
+from laterna.queue import events
+from laterna.queue.ending import Ending, cancelled, give_back, poisoned, retry, settle
+from laterna.queue.entry import FIELDS, Entry, entry, owned
+from laterna.store.schema import requests
+from laterna.store.states import EXPIRED, LEASED, SETTLED, WAITING
+
+AT_ONCE = 500  # rows in one transaction, so that no other write waits long
+
+_UNSETTLED = requests.c.state != literal_column("'settled'")
+_NOT_BEGUN = _UNSETTLED & (requests.c.state != literal_column("'running'"))
+
+# Leases that nobody renewed in time.
+_RAN_OUT = (
+    select(*FIELDS).where(requests.c.lease_expires_us.is_not(None), requests.c.lease_expires_us <= bindparam("now"))
+).limit(AT_ONCE)
+
+# Whatever anybody holds.
+_ALL_HELD = select(*FIELDS).where(requests.c.lease_expires_us.is_not(None)).limit(AT_ONCE)
+
+# Requests that did not begin by the moment that their owner gave.
+_TOO_LATE_TO_START = (
+    select(*FIELDS)
+    .where(requests.c.start_by_us.is_not(None), requests.c.start_by_us <= bindparam("now"), _NOT_BEGUN)
+    .limit(AT_ONCE)
+)
+
+# Requests that still wait at their deadline. One that runs by then goes on: its work is nearly done.
+_TOO_LATE_TO_FINISH = (
+    select(*FIELDS)
+    .where(requests.c.finish_by_us.is_not(None), requests.c.finish_by_us <= bindparam("now"), _NOT_BEGUN)
+    .limit(AT_ONCE)
+)
+
+_ASK_CANCEL = (
+    update(requests)
+    .where(requests.c.id == bindparam("request"), requests.c.cancel_us.is_(None))
+    .values(cancel_us=bindparam("now"))
+)
+
+# Whether there is anything to do: a read, so that an idle server writes nothing.
+_ANYTHING = select(
+    or_(
+        *(
+            statement.with_only_columns(literal_column("1")).limit(1).exists()
+            for statement in (_RAN_OUT, _TOO_LATE_TO_START, _TOO_LATE_TO_FINISH)
+        )
+    )
+)
+
+
+def anything_to_do(connection: Connection, now_us: int) -> bool:
+    """Whether `reclaim` would change a row."""
+    return bool(connection.execute(_ANYTHING, {"now": now_us}).scalar())
+
+
+def reclaim(connection: Connection, now_us: int) -> list[str]:
+    """Take back what a silent worker held, end what is too late; returns the ids that changed."""
+    changed = []
+    for found in _rows(connection, _RAN_OUT, now_us):
+        lost(connection, found, f"the worker {found.worker} fell silent; the request goes back to the queue", now_us)
+        changed.append(found.id)
+    for found in _rows(connection, _TOO_LATE_TO_START, now_us):
+        settle(connection, found, _expired("it did not start in the time that its owner gave"), now_us)
+        changed.append(found.id)
+    for found in _rows(connection, _TOO_LATE_TO_FINISH, now_us):
+        settle(connection, found, _expired("it still waited when its deadline passed"), now_us)
+        changed.append(found.id)
+    return changed
+
+
+def recover(connection: Connection, now_us: int) -> list[str]:
+    """Take back every lease: the server that gave them is gone, and its workers with it.
+
+    A request that ran counts the attempt, as it may be what brought them down; one that had not begun does not.
+    """
+    changed = []
+    for found in _rows(connection, _ALL_HELD, now_us):
+        why = "the server stopped unexpectedly; the request goes back to the queue"
+        if found.state == LEASED:
+            give_back(connection, found, why, now_us)
+        else:
+            lost(connection, found, why, now_us)
+        changed.append(found.id)
+    return changed
+
+
+def lost(connection: Connection, found: Entry, why: str, now_us: int) -> None:
+    """Its worker died: it waits again at once, or has failed when its attempts are used up."""
+    events.log(connection, found.id, now_us, "WARN", why)
+    retry(connection, found, poisoned(found), why, 0, now_us)
+
+
+def cancel(connection: Connection, tenant: str, request_id: str, now_us: int) -> tuple[Entry | None, bool]:
+    """Settle it at once where nobody holds it, else mark it; returns it as it was, and whether it is settled now."""
+    found = owned(connection, tenant, request_id)
+    if found is None or found.state == SETTLED:
+        return found, False
+    if found.state in WAITING:
+        settle(connection, found, cancelled(), now_us)
+        return found, True
+    if not found.cancelled:
+        connection.execute(_ASK_CANCEL, {"request": request_id, "now": now_us})
+        events.append(connection, request_id, now_us, events.CANCEL_ASKED, "its owner asked for its end")
+    return found, False
+
+
+def _expired(message: str) -> Ending:
+    return Ending(outcome=EXPIRED, code=StartTimeout.code, message=message)
+
+
+def _rows(connection: Connection, statement: Select[Any], now_us: int) -> list[Entry]:
+    return [entry(row) for row in connection.execute(statement.with_for_update(skip_locked=True), {"now": now_us})]

@@ -1,0 +1,1 @@
+"""Who asks: tenants, their keys, and short-lived tokens made from them."""
