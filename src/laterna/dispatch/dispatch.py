@@ -29,7 +29,7 @@ from laterna.contracts.messages import (
     Started,
     Watch,
 )
-from laterna.dispatch.eta import Estimates
+from laterna.dispatch.estimates import Estimates
 from laterna.errors import EndpointNotFound, GenerationTimeout, LaternaError, MissingWeights
 from laterna.fleet.local import LocalFleet, LocalWorker
 from laterna.requests.live import Board

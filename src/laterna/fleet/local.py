@@ -147,3 +147,9 @@ class LocalFleet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def problem(self) -> str | None:
+        """Why nothing can be generated now; None while a worker is ready."""
+        if any(worker.ready is not None for worker in self.workers.values()):
+            return None
+        return next((worker.problem for worker in self.workers.values() if worker.problem), "workers are starting")
