@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from laterna.samplers.sampler import Sampler
+from laterna.samplers.sampler import Sampler, stack
 from laterna.samplers.schedule import Schedule
 
 SHAPE = (4, 6, 6)
@@ -57,7 +57,7 @@ def by_sampler(
 ) -> Trajectory:
     """The engine's loop for one sample. `preserving`: latents are reported in the variance-preserving space."""
     x = unit_noise()[None] * schedule.noise_scale
-    history, latents = _stacked(sampler.start(x[0])), [x[0]]
+    history, latents = stack([sampler.start(x[0])]), [x[0]]
     for step, timestep in enumerate(schedule.timesteps):
         sigma, sigma_next = schedule.sigmas[step : step + 1], schedule.sigmas[step + 1 : step + 2]
         noise = torch.randn(x.shape, generator=generator) if sampler.stochastic else None
@@ -77,9 +77,3 @@ def error(ours: Trajectory, reference: Trajectory) -> float:
     pairs = zip(ours.latents, reference.latents, strict=True)
     errors = [float((mine - theirs).abs().max() / theirs.abs().max()) for mine, theirs in pairs]
     return max(e if e == e else float("inf") for e in errors)  # a NaN is no small error
-
-
-def _stacked(history: Any) -> Any:
-    from laterna.samplers.sampler import stack
-
-    return stack([history])
