@@ -1,0 +1,131 @@
+"""Pictures equal those of the diffusers pipelines, alone and in mixed batches; the comparison notices what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from laterna.contracts.generation import TextToImage
+from laterna.families.family import Family, Picture
+from tests.families.drive import paint
+from tests.families.reference import paint_by_diffusers
+
+Checkpoint = Callable[[str], Path]
+Model = Callable[[str], Family]
+
+TOLERANCE = 1  # of 255
+CONTRAST = 25.5  # standard deviation that a picture must have, of 255
+FOX = TextToImage(prompt="a red fox", width=64, height=48, steps=6, cfg_scale=5.0, sampler="euler", seed=7)
+DIFFUSION = ("sd15", "sd21", "sdxl")
+SAMPLERS = ("ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "lcm")
+
+
+def difference(a: Picture, b: Picture) -> int:
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def assert_equal(ours: Picture, theirs: Picture) -> None:
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype == np.uint8
+    assert theirs.std() >= CONTRAST, "a picture so flat proves nothing"
+    assert difference(ours, theirs) <= TOLERANCE
+
+
+def case(**changes: object) -> TextToImage:
+    return msgspec.structs.replace(FOX, **changes)
+
+
+@pytest.mark.parametrize("cfg_scale", [1.0, 5.0])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_diffusion_alone(name: str, sampler: str, cfg_scale: float, checkpoint: Checkpoint, model: Model) -> None:
+    job = case(sampler=sampler, cfg_scale=cfg_scale, negative_prompt="blue" if sampler == "ddim" else "")
+    assert_equal(paint(model(name), job)[0], paint_by_diffusers(name, checkpoint(name), job))
+
+
+FLOW = case(sampler="flow_euler", cfg_scale=1.0, height=64)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9])
+@pytest.mark.parametrize("guidance", [None, 1.5])
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+@pytest.mark.parametrize("name", ["flux-schnell", "flux-dev"])
+def test_flow_alone(
+    name: str, cfg_scale: float, guidance: float | None, steps: int, checkpoint: Checkpoint, model: Model
+) -> None:
+    job = msgspec.structs.replace(
+        FLOW, steps=steps, guidance=guidance, cfg_scale=cfg_scale, negative_prompt="green" if steps == 4 else ""
+    )
+    assert_equal(paint(model(name), job)[0], paint_by_diffusers(name, checkpoint(name), job))
+
+
+def mixture(name: str) -> list[TextToImage]:
+    """Jobs of one shape that differ in all else."""
+    names = ("flow_euler",) * 4 if name.startswith("flux") else ("dpmpp_2m_karras", "euler_ancestral", "unipc", "lcm")
+    return [
+        case(sampler=names[0], prompt="a blue dog", seed=1, steps=3, cfg_scale=3.0, negative_prompt="cat"),
+        case(sampler=names[1], seed=2, steps=8, cfg_scale=1.0, guidance=2.0),
+        case(sampler=names[2], prompt="", seed=3, steps=5, cfg_scale=7.5, guidance=6.0),
+        case(sampler=names[3], prompt="a blue dog", seed=4, steps=4, cfg_scale=1.5),
+    ]
+
+
+@pytest.mark.parametrize("name", [*DIFFUSION, "flux-schnell", "flux-dev"])
+def test_mixed_batch(name: str, checkpoint: Checkpoint, model: Model) -> None:
+    """Prompts, seeds, samplers, step counts, step positions and guidance all differ within each call."""
+    jobs = mixture(name)
+    for job, ours in zip(jobs, paint(model(name), *jobs, late=[2, 0, 1, 3]), strict=True):
+        assert_equal(ours, paint_by_diffusers(name, checkpoint(name), job))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a red dog"},
+        {"negative_prompt": "red"},
+        {"seed": 8},
+        {"steps": 7},
+        {"cfg_scale": 5.5},
+        {"cfg_scale": 1.0},
+        {"sampler": "dpmpp_2m"},
+        {"sampler": "euler_ancestral"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_the_comparison_notices_a_wrong_job(
+    name: str, change: dict[str, object], checkpoint: Checkpoint, model: Model
+) -> None:
+    right = paint_by_diffusers(name, checkpoint(name), FOX)
+    assert difference(paint(model(name), case(**change))[0], right) > 4 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a red dog"},
+        {"negative_prompt": "red"},
+        {"seed": 8},
+        {"steps": 7},
+        {"cfg_scale": 5.5},
+        {"cfg_scale": 1.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["flux-schnell", "flux-dev"])
+def test_the_comparison_notices_a_wrong_flow_job(
+    name: str, change: dict[str, object], checkpoint: Checkpoint, model: Model
+) -> None:
+    job = case(sampler="flow_euler")
+    right = paint_by_diffusers(name, checkpoint(name), job)
+    assert difference(paint(model(name), msgspec.structs.replace(job, **change))[0], right) > 4 * TOLERANCE
+
+
+def test_the_guidance_number_reaches_only_networks_that_take_one(model: Model) -> None:
+    strong = msgspec.structs.replace(FLOW, guidance=9.0)
+    assert difference(paint(model("flux-dev"), strong)[0], paint(model("flux-dev"), FLOW)[0]) > 4 * TOLERANCE
+    assert difference(paint(model("flux-schnell"), strong)[0], paint(model("flux-schnell"), FLOW)[0]) == 0
