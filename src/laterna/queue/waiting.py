@@ -18,10 +18,13 @@ _AHEAD = select(func.count()).where(
     IS_QUEUED, tuple_(*ORDER) < tuple_(bindparam("priority"), bindparam("created_us"), bindparam("id"))
 )
 
-# How many may be leased.
-_LENGTH = select(func.count()).where(IS_QUEUED)
+# How many wait in all, those for their time included.
+_LENGTH = select(
+    select(func.count()).where(IS_QUEUED).scalar_subquery()
+    + select(func.count()).where(requests.c.state == literal_column("'scheduled'")).scalar_subquery()
+)
 
-# How many of them want one model.
+# How many may be leased that want one model.
 _LENGTH_OF_CARD = select(func.count()).where(IS_QUEUED, requests.c.card_id == bindparam("card"))
 
 # The request of an idempotency key.
@@ -49,7 +52,7 @@ def position(connection: Connection, priority: int, created_us: int, request_id:
 
 
 def length(connection: Connection, card_id: str | None = None) -> int:
-    """How many requests may be leased now, all or those of one model."""
+    """How many requests wait, in all or for one model."""
     if card_id is None:
         return int(connection.execute(_LENGTH).scalar_one())
     return int(connection.execute(_LENGTH_OF_CARD, {"card": card_id}).scalar_one())

@@ -1,0 +1,85 @@
+"""What is deleted, and when: payloads and files of requests that expired, or whose owner wants it.
+
+A deleted file is no longer served from that moment; its bytes go afterwards (`purgeable`, then `purged`), so that a
+crash between the two leaves nothing behind. Rows of requests and usage lines stay.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, literal_column, select, update
+
+from laterna.errors import NotFinished, RequestNotFound
+from laterna.queue.entry import owned
+from laterna.store.ids import well_formed
+from laterna.store.schema import files, payloads, requests
+from laterna.store.states import SETTLED
+
+AT_ONCE = 200  # rows in one transaction, so that no other write waits long
+
+_EXPIRED_REQUESTS = (
+    select(requests.c.id)
+    .where(
+        requests.c.expires_us.is_not(None),
+        requests.c.state == literal_column("'settled'"),
+        requests.c.expires_us <= bindparam("now"),
+    )
+    .limit(AT_ONCE)
+)
+_EXPIRED_FILES = (
+    select(files.c.key)
+    .where(files.c.expires_us.is_not(None), files.c.deleted_us.is_(None), files.c.expires_us <= bindparam("now"))
+    .limit(AT_ONCE)
+)
+_PURGEABLE = (
+    select(files.c.key)
+    .where(files.c.deleted_us.is_not(None), files.c.purged_us.is_(None), files.c.access != literal_column("'inline'"))
+    .limit(AT_ONCE)
+)
+_FORGET_PAYLOADS = delete(payloads).where(payloads.c.request_id.in_(bindparam("ids", expanding=True)))
+_FORGET_EXPIRY = update(requests).where(requests.c.id.in_(bindparam("ids", expanding=True))).values(expires_us=None)
+_PURGED = update(files).where(files.c.key.in_(bindparam("keys", expanding=True))).values(purged_us=bindparam("now"))
+
+
+def delete_payloads(connection: Connection, tenant: str, request_id: str, now_us: int) -> list[str]:
+    """Delete what was sent and what was generated, now; returns keys that the media store may drop.
+
+    Raises RequestNotFound, and NotFinished where it is not settled.
+    """
+    found = owned(connection, tenant, request_id) if well_formed(request_id) else None
+    if found is None:
+        raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+    if found.state != SETTLED:
+        raise NotFinished(f"request {request_id} still needs its payload; cancel it first")
+    connection.execute(_FORGET_PAYLOADS, {"ids": [request_id]})
+    keys = list(connection.execute(select(files.c.key).where(files.c.request_id == request_id)).scalars())
+    delete_files(connection, files.c.request_id == request_id, now_us)
+    return [key for key in keys if not key.startswith("inline/")]
+
+
+def delete_files(connection: Connection, which: ColumnElement[bool], now_us: int) -> int:
+    """Serve them no longer; returns how many there were."""
+    gone = update(files).where(which, files.c.deleted_us.is_(None)).values(deleted_us=now_us, data=None)
+    return connection.execute(gone).rowcount
+
+
+def sweep(connection: Connection, now_us: int) -> bool:
+    """Delete some of what has expired; returns whether there was any."""
+    requests_gone = list(connection.execute(_EXPIRED_REQUESTS, {"now": now_us}).scalars())
+    if requests_gone:
+        connection.execute(_FORGET_PAYLOADS, {"ids": requests_gone})
+        connection.execute(_FORGET_EXPIRY, {"ids": requests_gone})
+    files_gone = list(connection.execute(_EXPIRED_FILES, {"now": now_us}).scalars())
+    if files_gone:
+        delete_files(connection, files.c.key.in_(files_gone), now_us)
+    return bool(requests_gone or files_gone)
+
+
+def purgeable(connection: Connection) -> list[str]:
+    """Keys whose bytes may be dropped."""
+    return list(connection.execute(_PURGEABLE).scalars())
+
+
+def purged(connection: Connection, keys: list[str], now_us: int) -> None:
+    """Their bytes are gone."""
+    if keys:
+        connection.execute(_PURGED, {"keys": keys, "now": now_us})

@@ -1,0 +1,262 @@
+"""The one face of the durable queue: what the HTTP surfaces and dispatch call, each call one transaction.
+
+Takes tenants' ids and never crosses them; takes leases and ignores stale ones. Knows no HTTP, no worker, no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from laterna.billing.usage import UsageLine, usage_of
+from laterna.clock import Clock
+from laterna.config import Settings
+from laterna.contracts.messages import Failed, Finished, Lease
+from laterna.errors import AlreadyCompleted, RequestNotFound
+from laterna.queue import events, leasing, upkeep
+from laterna.queue.ending import give_back
+from laterna.queue.entry import held
+from laterna.queue.events import LogLine
+from laterna.queue.leasing import Leased
+from laterna.requests import expiry, listing, outbox, settlement, views
+from laterna.requests.admission import admit, check_deadlines, rows_of
+from laterna.requests.listing import ALL, Filter, Page
+from laterna.requests.outbox import Delivery
+from laterna.requests.submission import Receipt, Submission
+from laterna.requests.views import Output, RequestView, Trouble
+from laterna.store.ids import Ids, well_formed
+from laterna.store.states import SETTLED
+from laterna.store.store import Store
+
+__all__ = [
+    "CancelResult",
+    "Delivery",
+    "Filter",
+    "Leased",
+    "LogLine",
+    "Output",
+    "Page",
+    "Receipt",
+    "RequestView",
+    "Requests",
+    "Submission",
+    "Trouble",
+    "neutral_body",
+]
+
+DAY = 86_400  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelResult:
+    """What became of the wish."""
+
+    settled: bool  # whether it is over at once; else its worker must be told
+    lease: Lease | None  # which worker's; absent when settled
+
+
+def neutral_body(view: RequestView) -> bytes:
+    """A webhook's body for whoever has no shape of their own: id and outcome, no result."""
+    told: dict[str, object] = {"request_id": view.request_id, "outcome": view.outcome}
+    if view.trouble is not None:
+        told["error"] = view.trouble.message
+    return msgspec.json.encode(told)
+
+
+class Requests:
+    """Made once; `recover` is called before anything is leased."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        webhook_body: Callable[[RequestView], bytes] = neutral_body,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._webhook_body = webhook_body
+        self._ids = Ids()
+        self._queue_length = settings.queue_length
+        self._attempts = settings.attempts
+        self._lease_us = round(settings.lease_seconds * 1e6)
+        self._keep_seconds = round(settings.keep_days * DAY) or None
+
+    # What owners ask for.
+
+    async def submit(self, asked: Submission) -> Receipt:
+        """Put it into the queue; it is durable when this returns.
+
+        Raises QueueFull, DeadlineUnreachable, Conflict for an idempotency key of another request, InvalidInput for text
+        that is none, Unavailable.
+        """
+        now = self._clock.now_us()
+        check_deadlines(asked, now)
+        row, payload = rows_of(asked, self._ids.new(now), now, self._attempts, self._keep_seconds)
+        return await self._store.write(lambda c: admit(c, asked, row, payload, self._queue_length))
+
+    async def get(self, tenant: str, request_id: str) -> RequestView:
+        """The request as it is now. Raises RequestNotFound, for other tenants' ids and malformed ones too."""
+        return await self._store.read(lambda c: views.view_of(c, tenant, request_id))
+
+    async def raw_input(self, tenant: str, request_id: str) -> Any:
+        """The JSON value that was sent; None once it is deleted, or where there is no such request."""
+        return await self._store.read(lambda c: views.raw_input(c, tenant, request_id))
+
+    async def logs(self, tenant: str, request_id: str, after_seq: int = 0) -> list[LogLine]:
+        """Log lines after that one, oldest first; none where there is no such request."""
+        if not well_formed(request_id):
+            return []
+        return await self._store.read(lambda c: events.logs(c, tenant, request_id, after_seq))
+
+    async def usage(self, tenant: str, request_id: str) -> list[UsageLine]:
+        """Device time and charge, by attempt and stage; none where there is no such request."""
+        return await self._store.read(lambda c: usage_of(c, tenant, request_id))
+
+    async def page(self, tenant: str, cursor: str | None = None, limit: int = 50, which: Filter = ALL) -> Page:
+        """A page of the tenant's requests, newest first. Raises InvalidInput for a bad cursor."""
+        return await self._store.read(lambda c: listing.page_of(c, tenant, cursor, limit, which))
+
+    async def cancel(self, tenant: str, request_id: str) -> CancelResult:
+        """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.
+
+        Raises RequestNotFound, AlreadyCompleted.
+        """
+        now = self._clock.now_us()
+        found, settled = None, False
+        if well_formed(request_id):
+            found, settled = await self._store.write(lambda c: upkeep.cancel(c, tenant, request_id, now))
+        if found is None:
+            raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+        if found.state == SETTLED:
+            raise AlreadyCompleted(f"request {request_id} ended before: {found.outcome}")
+        return CancelResult(settled=settled, lease=found.lease)
+
+    async def delete_payloads(self, tenant: str, request_id: str) -> list[str]:
+        """Delete input and outputs now; returns keys that the media store may drop. Raises NotFinished."""
+        now = self._clock.now_us()
+        return await self._store.write(lambda c: expiry.delete_payloads(c, tenant, request_id, now))
+
+    # What dispatch does for its workers. A stale lease changes nothing.
+
+    async def lease(self, worker: str, most: int) -> list[Leased]:
+        """Put up to `most` requests into the worker's hands, in the queue's order."""
+        now = self._clock.now_us()
+        return await self._store.write(
+            lambda c: leasing.lease_next(c, worker, most, now, self._lease_us), durable=False
+        )
+
+    async def started(self, lease: Lease) -> bool:
+        """Its first device call begins. False for a stale lease."""
+        now = self._clock.now_us()
+        return await self._store.write(lambda c: leasing.start(c, lease, now), durable=False)
+
+    async def note(self, lease: Lease, level: str, message: str) -> None:
+        """A line for its owner's log."""
+        now = self._clock.now_us()
+
+        def write(connection: Connection) -> None:
+            if held(connection, lease) is not None:
+                events.log(connection, lease.request_id, now, level, message)
+
+        await self._store.write(write, durable=False)
+
+    async def renew(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Keep them for another `lease_seconds`; returns those that have ended, whose work is in vain."""
+        until, wanted = self._clock.now_us() + self._lease_us, list(leases)
+        return await self._store.write(lambda c: leasing.renew(c, wanted, until), durable=False) if wanted else []
+
+    async def finish(self, said: Finished) -> bool:
+        """Settle it as done, with outputs, usage and webhook. False for a stale lease: nothing was written."""
+        now = self._clock.now_us()
+        return await self._store.write(lambda c: settlement.finish(c, said, now))
+
+    async def fail(self, said: Failed) -> bool:
+        """Settle it as failed or cancelled, or let it wait for another attempt. False for a stale lease."""
+        now = self._clock.now_us()
+        return await self._store.write(lambda c: settlement.fail(c, said, now))
+
+    async def release(self, leases: Iterable[Lease]) -> None:
+        """Their worker stops in good order: they wait again, and the attempt does not count."""
+        now, given = self._clock.now_us(), list(leases)
+        await self._on_each(given, lambda c, found: give_back(c, found, "its worker stopped", now))
+
+    async def crashed(self, lease: Lease, why: str) -> None:
+        """Its worker died: it waits again, or has failed when its attempts are used up. `why` goes to its log."""
+        now = self._clock.now_us()
+        await self._on_each([lease], lambda c, found: upkeep.lost(c, found, why, now))
+
+    async def reclaim(self) -> list[str]:
+        """Take back leases that ran out, end what is too late; returns the ids that changed. Cheap when nothing is."""
+        now = self._clock.now_us()
+        if not await self._store.read(lambda c: upkeep.anything_to_do(c, now)):
+            return []
+        return await self._store.write(lambda c: upkeep.reclaim(c, now))
+
+    async def recover(self) -> list[str]:
+        """Take back every lease of a server that is gone; for the start, before anything is leased."""
+        now, changed = self._clock.now_us(), list[str]()
+        while some := await self._store.write(lambda c: upkeep.recover(c, now)):
+            changed += some
+        return changed
+
+    # Webhooks, each delivered at least once.
+
+    async def due_webhooks(self, most: int) -> list[Delivery]:
+        """What should be delivered now; the same again until it is said to be delivered or to have failed."""
+        now = self._clock.now_us()
+
+        def read(connection: Connection) -> list[tuple[outbox.Due, RequestView]]:
+            return [
+                (due, views.view_of(connection, due.tenant, due.request_id))
+                for due in outbox.due(connection, most, now)
+            ]
+
+        return [
+            Delivery(
+                id=due.id,
+                tenant=due.tenant,
+                request_id=due.request_id,
+                url=due.url,
+                body=self._webhook_body(view),
+                tries=due.tries,
+            )
+            for due, view in await self._store.read(read)
+        ]
+
+    async def webhook_delivered(self, delivery: Delivery) -> None:
+        now = self._clock.now_us()
+        await self._store.write(lambda c: outbox.delivered(c, delivery.id, now))
+
+    async def webhook_failed(self, delivery: Delivery, error: str, permanent: bool = False) -> None:
+        """Try again later by `outbox.RETRY_SECONDS`; never again where that cannot help."""
+        now = self._clock.now_us()
+        await self._store.write(lambda c: outbox.failed(c, delivery.id, delivery.tries, error, now, permanent))
+
+    # Expiry.
+
+    async def sweep(self) -> list[str]:
+        """Delete what has expired; returns keys whose bytes the media store should drop, until `purged` is told."""
+        now = self._clock.now_us()
+        while await self._store.write(lambda c: expiry.sweep(c, now), durable=False):
+            pass
+        return await self._store.read(expiry.purgeable)
+
+    async def purged(self, keys: list[str]) -> None:
+        """The media store has dropped them."""
+        now = self._clock.now_us()
+        await self._store.write(lambda c: expiry.purged(c, keys, now), durable=False)
+
+    async def _on_each(self, leases: list[Lease], do: Callable[[Connection, Any], object]) -> None:
+        def write(connection: Connection) -> None:
+            for lease in leases:
+                found = held(connection, lease)
+                if found is not None:
+                    do(connection, found)
+
+        if leases:
+            await self._store.write(write)

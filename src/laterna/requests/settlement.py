@@ -1,0 +1,93 @@
+"""Settle: outcome, outputs, files, usage lines and webhook in one transaction, once; nothing for a stale lease."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from laterna.billing.usage import Account, record
+from laterna.contracts.messages import Artifact, Failed, Finished
+from laterna.errors import RequestCancelled, StartTimeout
+from laterna.queue.ending import Ending, expiry, retry, settle
+from laterna.queue.entry import Entry, held
+from laterna.store.schema import files, outputs
+from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK
+
+INLINE_SECONDS = 3600  # inline outputs stay in the database so long: an answer that got lost can be asked for again
+RETRY_SECONDS = (1, 5, 30)  # before the second, third and every further attempt after one that failed
+
+_OUTCOMES = {RequestCancelled.code: CANCELLED, StartTimeout.code: EXPIRED}
+_INSERT_FILES = insert(files)
+_INSERT_OUTPUTS = insert(outputs)
+
+
+def finish(connection: Connection, said: Finished, now_us: int) -> bool:
+    """It went well, even where its owner asked for its end too late. False for a stale lease: nothing was written."""
+    found = held(connection, said.lease)
+    if found is None:
+        return False
+    if said.artifacts:
+        kept = [_file(found, artifact, now_us) for artifact in said.artifacts]
+        connection.execute(_INSERT_FILES, kept)
+        connection.execute(
+            _INSERT_OUTPUTS,
+            [
+                {"request_id": found.id, "index": artifact.index, "seed": artifact.seed, "file_key": row["key"]}
+                for artifact, row in zip(said.artifacts, kept, strict=True)
+            ],
+        )
+    record(connection, _account(found), OK, said.spent, now_us)
+    settle(connection, found, Ending(outcome=OK, inference_us=round(said.inference_s * 1e6)), now_us)
+    return True
+
+
+def fail(connection: Connection, said: Failed, now_us: int) -> bool:
+    """It did not: it waits for its next attempt where that may help and it has one, else it is settled.
+
+    False for a stale lease: nothing was written.
+    """
+    found = held(connection, said.lease)
+    if found is None:
+        return False
+    outcome = _OUTCOMES.get(said.code, FAILED)
+    record(connection, _account(found), outcome, said.spent, now_us)
+    ending = Ending(outcome=outcome, code=said.code, message=said.message)
+    if said.retry:
+        delay = RETRY_SECONDS[min(found.attempts, len(RETRY_SECONDS)) - 1]
+        retry(connection, found, ending, said.message, delay * 1_000_000, now_us)
+    else:
+        settle(connection, found, ending, now_us)
+    return True
+
+
+def _account(found: Entry) -> Account:
+    return Account(
+        tenant=found.tenant,
+        request_id=found.id,
+        attempt=found.attempts,
+        price_nano=found.price_nano,
+        currency=found.currency,
+    )
+
+
+def _file(found: Entry, made: Artifact, now_us: int) -> dict[str, Any]:
+    inline = made.data is not None
+    name = f"{made.index}{mimetypes.guess_extension(made.content_type) or ''}"
+    return {
+        "key": f"inline/{found.id}/{made.index}" if inline else made.key,
+        "tenant_id": found.tenant,
+        "request_id": found.id,
+        "file_name": name,
+        "content_type": made.content_type,
+        "size_bytes": made.size_bytes,
+        "sha256": made.sha256,
+        "width": made.width,
+        "height": made.height,
+        "duration_us": None if made.duration_s is None else round(made.duration_s * 1e6),
+        "access": "inline" if inline else "link",
+        "data": made.data,
+        "created_us": now_us,
+        "expires_us": now_us + INLINE_SECONDS * 1_000_000 if inline else expiry(found, now_us),
+    }

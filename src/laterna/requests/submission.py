@@ -1,0 +1,50 @@
+"""What is submitted, and what its sender gets for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from laterna.billing.quotes import FREE, Price
+from laterna.contracts.generation import Generation
+
+REALTIME, NORMAL, LOW = 0, 1, 2  # priorities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One request, validated and normalised."""
+
+    tenant: str  # id
+    key_id: str | None = None  # absent: the server itself asks
+    dialect: str = "fal"  # the shape in which its sender wants errors
+    endpoint: str  # id, path included
+    card_id: str
+    model_revision: str
+    raw_input: object  # JSON, as it was sent
+    generation: Generation
+    price: Price = FREE  # of the card
+    priority: int = NORMAL
+    max_attempts: int | None = None  # absent: the server's setting; 1 for no retries
+    start_by_us: int | None = None  # it expires when it has not begun by then
+    finish_by_us: int | None = None  # it expires when it still waits by then
+    not_before_us: int | None = None  # it waits at least until then
+    max_queue_length: int | None = None  # refuse it where so many wait for the same model already
+    idempotency_key: str | None = None  # a second submission with the same key gives the first one's receipt
+    tags: Mapping[str, str] = field(default_factory=dict)
+    store_io: bool = True  # False: input and outputs go an hour after settling
+    keep_seconds: int | None = None  # input and outputs are kept so long after settling; absent: the server's setting
+    webhook_url: str | None = None  # told when it settles
+    base_url: str | None = None  # under which its sender reaches this server: for URLs in the webhook
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A durable promise."""
+
+    request_id: str
+    position: int  # how many are ahead in the queue; 0 for one that need not wait
+    price_nano: int  # charged if it succeeds
+    currency: str
+    created_us: int
+    repeated: bool  # whether an earlier submission with the same idempotency key made it
