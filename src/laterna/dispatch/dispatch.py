@@ -115,6 +115,7 @@ class Dispatch:
             return
         for lease in leases:
             self._begun.pop(lease.token, None)
+            self._estimates.lost(lease.request_id)
             note = "the worker died; the request goes back to the queue"
             await self._requests.crashed(lease, note)
             self._board.changed(lease.request_id)
@@ -174,7 +175,7 @@ class Dispatch:
             await self._requests.fail(message)
         self._held[worker].pop(lease.token, None)
         self._begun.pop(lease.token, None)
-        self._estimates.forget(lease.request_id)
+        self._estimates.settled(message)
         self._board.changed(lease.request_id)
         self.wake()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -31,17 +32,15 @@ class Janitor:
         """Tidy until cancelled."""
         while True:
             try:
-                await self._requests.sweep()
-                await self._purge()
+                await self._purge(await self._requests.sweep())
                 await self._parts.sweep(self._clock.now_us() - UNFINISHED_US)
             except LaternaError as error:
                 log.error("what has expired could not be deleted; trying again", error=error.message)
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def _purge(self) -> None:
-        for key in await self._requests.deleted_files():
-            try:
+    async def _purge(self, keys: list[str]) -> None:
+        for key in keys:
+            with suppress(FileNotFound):
                 await self._media.delete(key)
-            except FileNotFound:
-                log.debug("already gone", key=key[:6])
-            await self._requests.purged(key)
+        if keys:
+            await self._requests.purged(keys)

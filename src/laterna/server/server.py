@@ -77,7 +77,7 @@ async def _work(
     requests = Requests(store, clock, settings)
     await requests.recover()
     workplaces = stations(settings)
-    estimates = Estimates(station.costs_file for station in workplaces)
+    estimates = Estimates(catalog, (station.costs_file for station in workplaces))
     dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
     fleet = LocalFleet(workplaces, dispatch)
     dispatch.attach(fleet)
@@ -95,7 +95,7 @@ async def _work(
         requests=requests,
         board=board,
         keys=keys,
-        tokens=Tokens(settings, clock),
+        tokens=Tokens.open(settings.data, clock),
         media=media,
         eta=estimates.eta,
         canceller=dispatch.cancel,

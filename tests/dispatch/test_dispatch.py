@@ -1,0 +1,169 @@
+"""Dispatch over a real store and real workers: leases, settles, cancels, takes back, gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from laterna.catalog.catalog import Catalog
+from laterna.clock import SystemClock
+from laterna.config import Settings
+from laterna.contracts.generation import TextToImage
+from laterna.dispatch.dispatch import Dispatch
+from laterna.dispatch.estimates import Estimates
+from laterna.fleet.local import LocalFleet
+from laterna.requests.live import Board
+from laterna.requests.requests import Requests, RequestView, Submission
+from laterna.server.devices import stations
+from laterna.store.store import Store
+from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from tests.e2e.conftest import write_cards
+
+
+@dataclass
+class Plant:
+    """Everything behind the API."""
+
+    requests: Requests
+    dispatch: Dispatch
+    fleet: LocalFleet
+    board: Board
+    estimates: Estimates
+
+    async def submit(self, **changes: Any) -> str:
+        given: dict[str, Any] = {"width": 64, "height": 64, "steps": 10, "sampler": "euler", "seed": 1, "prompt": "x"}
+        receipt = await self.requests.submit(
+            Submission(
+                tenant=DEFAULT_TENANT,
+                endpoint="test/slow",
+                card_id=changes.pop("card", "test/slow"),
+                model_revision="1",
+                raw_input={},
+                generation=TextToImage(**{**given, **changes}),
+            )
+        )
+        self.dispatch.wake()
+        return receipt.request_id
+
+    async def until(self, request: str, holds: Callable[[RequestView], bool]) -> RequestView:
+        with self.board.watch(request) as watch:
+            async with asyncio.timeout(60):
+                while not holds(view := await self.requests.get(DEFAULT_TENANT, request)):
+                    await watch.next(0.5)
+        return view
+
+    async def settled(self, request: str) -> RequestView:
+        return await self.until(request, lambda view: view.settled)
+
+    async def running(self, request: str) -> RequestView:
+        return await self.until(request, lambda view: view.state == "running")
+
+
+@asynccontextmanager
+async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
+    settings = Settings(data=folder, threads=1, **changes)
+    write_cards(folder)
+    store, clock = await Store.open(settings), SystemClock()
+    await Keys(store, clock).ensure_first(settings.key_file)
+    catalog, board, requests = Catalog.load(settings.cards_folder), Board(), Requests(store, clock, settings)
+    await requests.recover()
+    estimates = Estimates(catalog, [])
+    dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
+    fleet = LocalFleet(stations(settings), dispatch)
+    dispatch.attach(fleet)
+    fleet.start()
+    loop = asyncio.create_task(dispatch.run())
+    try:
+        yield Plant(requests=requests, dispatch=dispatch, fleet=fleet, board=board, estimates=estimates)
+    finally:
+        await dispatch.stop()
+        await fleet.stop()
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
+        await store.close()
+
+
+async def test_many_requests_all_settle_with_their_outputs_and_device_time(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        ids = [await at.submit(card="test/blank", seed=n, count=1 + n % 3) for n in range(40)]
+        for number, request in enumerate(ids):
+            view = await at.settled(request)
+            assert view.outcome == "ok"
+            assert [output.seed for output in view.outputs] == [number + i for i in range(1 + number % 3)]
+            usage = await at.requests.usage(DEFAULT_TENANT, request)
+            assert sum(line.device_ns for line in usage) > 0
+
+
+async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        request = await at.submit(steps=200)
+        await at.running(request)
+        result = await at.requests.cancel(DEFAULT_TENANT, request)
+        assert not result.settled
+        assert result.lease is not None
+        await at.dispatch.cancel(result.lease)
+        async with asyncio.timeout(5):
+            view = await at.settled(request)
+        assert view.outcome == "cancelled"
+
+
+async def test_a_killed_workers_requests_run_again_and_the_innocent_come_through(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        ids = [await at.submit(seed=n) for n in range(5)]
+        await at.running(ids[0])
+        ready = at.fleet.workers["cpu"].ready
+        assert ready is not None
+        os.kill(ready.pid, signal.SIGKILL)
+        for request in ids:
+            assert (await at.settled(request)).outcome == "ok"
+        assert (await at.requests.get(DEFAULT_TENANT, ids[0])).attempts == 2
+
+
+async def test_what_runs_too_long_is_ended(tmp_path: Path) -> None:
+    async with plant(tmp_path, generation_seconds=1.0) as at:
+        view = await at.settled(await at.submit(steps=500))
+        assert view.trouble is not None
+        assert view.trouble.code == "generation_timeout"
+
+
+async def test_a_card_that_was_removed_fails_what_waits_for_it(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        view = await at.settled(await at.submit(card="test/gone"))
+        assert view.trouble is not None
+        assert view.trouble.code == "missing_weights"
+
+
+async def test_a_silent_worker_loses_its_leases(tmp_path: Path) -> None:
+    """A worker that hangs is no worker: what it held runs elsewhere or again, and what it says later is not heard."""
+    async with plant(tmp_path, lease_seconds=2.0) as at:
+        request = await at.submit(steps=60)
+        first = await at.running(request)
+        ready = at.fleet.workers["cpu"].ready
+        assert ready is not None
+        os.kill(ready.pid, signal.SIGSTOP)
+        view = await at.until(request, lambda view: view.lease != first.lease)
+        os.kill(ready.pid, signal.SIGCONT)
+        view = await at.settled(request)
+        assert view.outcome == "ok"
+        assert view.attempts == 2
+
+
+async def test_estimates_follow_what_was_measured(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        first = await at.submit(steps=5)
+        await at.settled(first)
+        await asyncio.sleep(2.5)
+        second = await at.submit(steps=30)
+        view = await at.running(second)
+        eta = at.estimates.eta(view)
+        assert eta is not None
+        assert 1.5 < eta < 10
+        await at.settled(second)
+        assert at.estimates.eta(await at.requests.get(DEFAULT_TENANT, second)) is None
