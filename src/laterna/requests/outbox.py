@@ -55,6 +55,11 @@ class Due:
     url: str
     tries: int  # made before
 
+    def with_body(self, body: bytes) -> Delivery:
+        return Delivery(
+            id=self.id, tenant=self.tenant, request_id=self.request_id, url=self.url, body=body, tries=self.tries
+        )
+
 
 def due(connection: Connection, most: int, now_us: int) -> list[Due]:
     """What should be delivered now. The same again until it is said to be delivered or to have failed."""

@@ -16,7 +16,7 @@ from laterna.billing.usage import UsageLine, usage_of
 from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease
-from laterna.errors import AlreadyCompleted, RequestNotFound
+from laterna.errors import AlreadyCompleted, LaternaError, RequestNotFound
 from laterna.queue import events, leasing, upkeep
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
@@ -211,22 +211,16 @@ class Requests:
         now = self._clock.now_us()
 
         def read(connection: Connection) -> list[tuple[outbox.Due, RequestView]]:
-            return [
-                (due, views.view_of(connection, due.tenant, due.request_id))
-                for due in outbox.due(connection, most, now)
-            ]
+            found = outbox.due(connection, most, now)
+            return [(due, views.view_of(connection, due.tenant, due.request_id)) for due in found]
 
-        return [
-            Delivery(
-                id=due.id,
-                tenant=due.tenant,
-                request_id=due.request_id,
-                url=due.url,
-                body=self._webhook_body(view),
-                tries=due.tries,
-            )
-            for due, view in await self._store.read(read)
-        ]
+        ready = []
+        for due, view in await self._store.read(read):
+            try:
+                ready.append(due.with_body(self._webhook_body(view)))
+            except LaternaError as error:  # such as a model that is no longer served here
+                await self.webhook_failed(due.with_body(b""), error.message)
+        return ready
 
     async def webhook_delivered(self, delivery: Delivery) -> None:
         now = self._clock.now_us()

@@ -106,12 +106,14 @@ def _commit(connection: Connection, group: list[_Write]) -> None:
     wait_for_disk(connection, any(write.durable for write in group))
     with connection.begin():
         for write in group:
+            point = connection.begin_nested()
             try:
-                with connection.begin_nested():
-                    write.value = write.run(connection)
+                write.value = write.run(connection)
+                point.commit()
             except Exception as error:
-                if isinstance(error, DBAPIError) and _lost(connection):
+                if _lost(connection):
                     raise
+                point.rollback()
                 write.error = unavailable(error) if isinstance(error, OperationalError) else error
 
 
