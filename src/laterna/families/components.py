@@ -68,7 +68,10 @@ def load_tokenizer(source: Path, name: str) -> Tokenizer:
     """The tokenizer in the folder `name`. Raises MissingWeights or UnreadableWeights."""
     folder = source / name
     if not folder.is_dir():
-        raise MissingWeights(f"{folder}: the checkpoint has no such folder; a complete one is needed")
+        raise MissingWeights(
+            f"{folder}: there is no such folder; a checkpoint needs its tokenizer there, "
+            "and for a single file settings.config may name the folder that has it"
+        )
     try:
         loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (*FAULTS, ImportError) as error:
