@@ -1,0 +1,59 @@
+"""The application: surfaces, and the layers around them. Made once by the composition root."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from laterna.api.downloads import Downloads
+from laterna.api.edge import Edge
+from laterna.api.errors import BadRequest, MethodNotAllowed, error_response
+from laterna.api.fal import FalQueue
+from laterna.api.fal_run import FalRun
+from laterna.api.health import Health
+from laterna.api.hosts import Hosts
+from laterna.api.page import Page
+from laterna.api.platform import Platform
+from laterna.api.proxy import Proxy
+from laterna.api.services import Services
+from laterna.api.tokens import AppTokens
+from laterna.api.uploads import Uploads
+from laterna.errors import LaternaError, NotFound
+
+__all__ = ["Services", "create_app"]
+
+
+def create_app(services: Services) -> ASGIApp:
+    """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
+    surfaces = (Page, Health, Platform, AppTokens, Uploads, Downloads, FalQueue, FalRun)  # the last takes any path
+    routed = Starlette(
+        routes=[route for surface in surfaces for route in surface(services).routes()],
+        exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},
+    )
+    routed.router.redirect_slashes = False
+    return Edge(Hosts(Proxy(routed), services.settings))
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LaternaError)
+    return error_response(error)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """What the router refused: no such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        response = error_response(MethodNotAllowed(f"{request.method} is not for this address; use {allowed}"))
+        response.headers["allow"] = allowed
+        return response
+    path = request.url.path[:200]
+    return error_response(NotFound(f"nothing at {path!r}") if error.status_code == 404 else BadRequest(error.detail))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Nobody expected this; the edge has logged it."""
+    return error_response(LaternaError("the server failed; its log has more, under this answer's x-fal-request-id"))

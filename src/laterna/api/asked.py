@@ -1,0 +1,127 @@
+"""What fal's clients say about a request beside its input: headers and query parameters, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from laterna.errors import AddressRefused, InvalidInput, Problem
+from laterna.media.targets import parse as parse_url
+
+PRIORITIES = {"normal": 1, "low": 2}
+MOST_TAGS = 10
+LONGEST_TAG = 100  # characters of a name or a value
+LONGEST_SECONDS = 10 * 365 * 86_400.0
+OWN_PARAMETERS = ("fal_webhook", "fal_max_queue_length", "fal_jwt_token")  # of the queue; not of the input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How a request is to be treated."""
+
+    priority: int  # 1 normal, 2 low
+    start_within_s: float | None  # seconds until it must have begun; absent: it waits as long as it takes
+    webhook_url: str | None  # absent: nobody is told
+    max_queue_length: int | None  # refuse it when more wait; absent: the server's own limit
+    store_io: bool  # whether its input and output are kept for long
+    keep_seconds: int | None  # how long its outputs live; absent: as long as the server keeps them
+    retries: bool  # whether a lost attempt is repeated
+    tags: dict[str, str]
+    idempotency_key: str | None  # absent: a repeated submit is a new request
+
+
+def read_asked(request: Request) -> Asked:
+    """What this request's headers and query say. Raises InvalidInput naming what cannot be read."""
+    headers, query = request.headers, request.query_params
+    return Asked(
+        priority=_priority(headers.get("x-fal-queue-priority", "normal")),
+        start_within_s=_seconds(headers.get("x-fal-request-timeout")),
+        webhook_url=_webhook(query.get("fal_webhook")),
+        max_queue_length=_count(query.get("fal_max_queue_length")),
+        store_io=headers.get("x-fal-store-io", "1").strip().lower() not in ("0", "false", "no"),
+        keep_seconds=lifetime(headers.get("x-fal-object-lifecycle-preference")),
+        retries=headers.get("x-fal-no-retry", "0").strip().lower() not in ("1", "true", "yes"),
+        tags=_tags(headers.get("x-fal-tags", "")),
+        idempotency_key=headers.get("idempotency-key", "").strip()[:200] or None,
+    )
+
+
+def query_input(request: Request) -> dict[str, Any]:
+    """The input of a request that carries it in its query: texts, which the contract reads as what they should be."""
+    return {name: value for name, value in request.query_params.items() if name not in OWN_PARAMETERS}
+
+
+def truth(text: str | None) -> bool:
+    """fal's clients write `true`, `false`, `1` and `0`."""
+    return (text or "").strip().lower() in ("1", "true", "yes")
+
+
+def lifetime(text: str | None) -> int | None:
+    """Seconds of an object lifecycle header; None where it says nothing of them."""
+    if text is None or not text.strip():
+        return None
+    try:
+        value = msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise _wrong("header", "x-fal-object-lifecycle-preference", "expected a JSON object", text) from error
+    seconds = value.get("expiration_duration_seconds") if isinstance(value, dict) else None
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SECONDS:
+        where = "expiration_duration_seconds"
+        raise _wrong("header", where, f"expected seconds, from 1 to {LONGEST_SECONDS:.0f}", str(seconds))
+    return round(seconds)
+
+
+def _priority(text: str) -> int:
+    if text.strip().lower() not in PRIORITIES:
+        raise _wrong("header", "x-fal-queue-priority", "expected normal or low", text)
+    return PRIORITIES[text.strip().lower()]
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise _wrong("header", "x-fal-request-timeout", "expected seconds above 0", text)
+    return seconds
+
+
+def _webhook(text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        parse_url(text)
+    except AddressRefused as error:
+        raise _wrong("query", "fal_webhook", error.message, text) from error
+    return text
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise _wrong("query", "fal_max_queue_length", "expected a whole number, at least 0", text)
+    return int(text)
+
+
+def _tags(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    tags = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(tags) > MOST_TAGS or any(not name or len(name) > LONGEST_TAG for name in tags):
+        raise _wrong("header", "x-fal-tags", f"expected at most {MOST_TAGS} of name=value", text)
+    if any(len(value) > LONGEST_TAG for value in tags.values()):
+        raise _wrong("header", "x-fal-tags", f"expected at most {LONGEST_TAG} characters in a value", text)
+    return tags
+
+
+def _wrong(where: str, name: str, why: str, value: str) -> InvalidInput:
+    return InvalidInput(Problem(loc=(where, name), msg=why, type="value_error", input=value[:100]))

@@ -1,0 +1,112 @@
+"""Files by their capability: whoever has the address may read, and what is read can run nothing.
+
+Plain pictures, films and sounds may be shown where they are; everything else is a download. Ranges, so that films seek.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from laterna.api.services import Services
+from laterna.errors import FileNotFound
+from laterna.media.objects import is_key
+from laterna.media.sniff import is_plain_media
+from laterna.requests.files import FileRecord
+
+POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+LASTS = "private, max-age=3600"  # an address may be revoked; a cache may not know for an hour
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Bytes `start` to `stop` (exclusive) of a file."""
+
+    start: int
+    stop: int
+
+
+class Downloads:
+    """`/cdn/files/{key}` with or without the file's name."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/cdn/files/{key}", self.download, methods=["GET", "HEAD"]),
+            Route("/cdn/files/{key}/{name}", self.download, methods=["GET", "HEAD"]),
+        ]
+
+    async def download(self, request: Request) -> Response:
+        """The file, whole or in part."""
+        file = await self._find(request.path_params["key"])
+        headers = _headers(file)
+        if request.headers.get("if-none-match") in (headers["etag"], "*"):
+            return Response(status_code=304, headers=headers)
+        span, status = Span(start=0, stop=file.size_bytes), 200
+        if "range" in request.headers and request.headers.get("if-range") in (None, headers["etag"]):
+            try:
+                part = parse_range(request.headers["range"], file.size_bytes)
+            except ValueError:
+                return Response(status_code=416, headers={**headers, "content-range": f"bytes */{file.size_bytes}"})
+            if part is not None:
+                span, status = part, 206
+                headers["content-range"] = f"bytes {span.start}-{span.stop - 1}/{file.size_bytes}"
+        headers["content-length"] = str(span.stop - span.start)
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        return StreamingResponse(await self._bytes(file, span), status, headers)
+
+    async def _find(self, key: str) -> FileRecord:
+        file = await self._services.files.get(key) if is_key(key) else None
+        if file is None or file.access != "link":
+            raise FileNotFound("no such file; it may have expired or been deleted")
+        return file
+
+    async def _bytes(self, file: FileRecord, span: Span) -> AsyncIterator[bytes]:
+        return (await self._services.media.stream(file.key, start=span.start, stop=span.stop)).chunks
+
+
+def parse_range(text: str, size: int) -> Span | None:
+    """The bytes that a Range header asks for; None for what is not understood, which means the whole.
+
+    Raises ValueError for a range that lies outside the file.
+    """
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or not (match[1] or match[2]):
+        return None
+    first, last = match[1], match[2]
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= stop:
+        raise ValueError(f"bytes {text} of {size}")
+    return Span(start=start, stop=stop)
+
+
+def disposition(content_type: str, name: str) -> str:
+    """How a browser is to treat the file: shown only where it can run nothing."""
+    kind = "inline" if is_plain_media(content_type) else "attachment"
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100] or "file"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:100], safe='')}"
+
+
+def _headers(file: FileRecord) -> dict[str, str]:
+    return {
+        "content-type": file.content_type,
+        "content-disposition": disposition(file.content_type, file.file_name),
+        "content-security-policy": POLICY,
+        "cross-origin-resource-policy": "cross-origin",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "accept-ranges": "bytes",
+        "cache-control": LASTS,
+        "etag": f'"{file.sha256 or file.key}"',
+    }

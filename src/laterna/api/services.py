@@ -1,0 +1,42 @@
+"""What the HTTP surfaces stand on, handed over by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from laterna.catalog.catalog import Catalog
+from laterna.clock import Clock
+from laterna.config import Settings
+from laterna.contracts.messages import Lease
+from laterna.media.objects import MediaStore
+from laterna.requests.files import Files
+from laterna.requests.live import Board
+from laterna.requests.requests import Requests, RequestView
+from laterna.tenants.keys import Keys
+from laterna.tenants.tokens import Tokens
+
+
+def no_problem() -> str | None:
+    """All is well."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Every part that a surface may call."""
+
+    settings: Settings
+    clock: Clock
+    catalog: Catalog
+    requests: Requests
+    board: Board
+    files: Files
+    keys: Keys
+    tokens: Tokens
+    media: MediaStore
+    eta: Callable[[RequestView], float | None]  # predicted seconds until it is done; None when nobody knows
+    canceller: Callable[[Lease], Awaitable[None]]  # tells the worker that holds the lease to stop
+    watcher: Callable[[Lease], None]  # tells it that previews are wanted
+    wake: Callable[[], None]  # tells dispatch that something may be leased
+    problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
