@@ -17,8 +17,9 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from laterna.api.app import Services, create_app
+from laterna.api.app import create_app
 from laterna.api.fal_views import webhook_body
+from laterna.api.services import Services
 from laterna.catalog.catalog import Catalog
 from laterna.clock import SystemClock
 from laterna.config import Settings

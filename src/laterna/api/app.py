@@ -23,8 +23,6 @@ from laterna.api.tokens import AppTokens
 from laterna.api.uploads import Uploads
 from laterna.errors import LaternaError, NotFound
 
-__all__ = ["Services", "create_app"]
-
 
 def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""

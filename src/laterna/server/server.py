@@ -1,4 +1,4 @@
-"""The composition root: opens the store, makes keys and certificates, starts workers and listeners, stops them in order."""
+"""The composition root: opens the store, makes keys and certificates, starts workers and listeners, stops them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from laterna.api.app import create_app
+from laterna.api.fal_views import webhook_body
 from laterna.api.services import Services
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock, SystemClock
@@ -26,6 +27,8 @@ from laterna.fleet.local import LocalFleet
 from laterna.media.fetch import Fetcher
 from laterna.media.objects import MediaStore
 from laterna.media.parts import Parts
+from laterna.requests.files import Files
+from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests
 from laterna.server.address import Address
@@ -63,18 +66,16 @@ async def running(settings: Settings) -> AsyncIterator[Address]:
         plain = stack.enter_context(bind(settings.host, settings.port, "port"))
         tls = stack.enter_context(bind(settings.host, settings.tls_port, "tls-port"))
         certificates = await asyncio.to_thread(ensure_certificates, settings.data / "tls", settings.names)
-        services = await _work(settings, clock, catalog, store, stack)
+        services = await _work(settings, clock, catalog, store, stack, f"http://localhost:{plain.getsockname()[1]}/cdn")
         yield await _open(settings, services, (plain, tls), certificates, stack)
 
 
-async def _work(
-    settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack
-) -> Services:
+async def _work(settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack) -> Services:
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
     await keys.ensure_first(settings.key_file)
     board, media = Board(), MediaStore(settings.media)
-    requests = Requests(store, clock, settings)
+    requests = Requests(store, clock, settings, webhook_body(catalog, f"http://localhost:{settings.port}/cdn"))
     await requests.recover()
     workplaces = stations(settings)
     estimates = Estimates(catalog, (station.costs_file for station in workplaces))
@@ -94,12 +95,15 @@ async def _work(
         catalog=catalog,
         requests=requests,
         board=board,
+        files=Files(store, clock),
         keys=keys,
         tokens=Tokens.open(settings.data, clock),
         media=media,
         eta=estimates.eta,
         canceller=dispatch.cancel,
         watcher=dispatch.watch,
+        wake=dispatch.wake,
+        wake=dispatch.wake,
         problem=fleet.problem,
     )
 
