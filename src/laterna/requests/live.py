@@ -53,7 +53,9 @@ class Watch:
         return self._events.popleft()
 
     async def next(self, seconds: float) -> Event | None:
-        """The next event; None where none comes in time."""
+        """The next event, at once where there is one; None where none comes in time."""
+        if self._events:
+            return self._events.popleft()
         try:
             return await asyncio.wait_for(anext(self), seconds)
         except TimeoutError:
