@@ -70,12 +70,14 @@ async def running(settings: Settings) -> AsyncIterator[Address]:
         yield await _open(settings, services, (plain, tls), certificates, stack)
 
 
-async def _work(settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack) -> Services:
+async def _work(
+    settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack, cdn: str
+) -> Services:
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
     await keys.ensure_first(settings.key_file)
     board, media = Board(), MediaStore(settings.media)
-    requests = Requests(store, clock, settings, webhook_body(catalog, f"http://localhost:{settings.port}/cdn"))
+    requests = Requests(store, clock, settings, webhook_body(catalog, cdn))
     await requests.recover()
     workplaces = stations(settings)
     estimates = Estimates(catalog, (station.costs_file for station in workplaces))
@@ -102,7 +104,6 @@ async def _work(settings: Settings, clock: Clock, catalog: Catalog, store: Store
         eta=estimates.eta,
         canceller=dispatch.cancel,
         watcher=dispatch.watch,
-        wake=dispatch.wake,
         wake=dispatch.wake,
         problem=fleet.problem,
     )
