@@ -129,7 +129,8 @@ def start(data: Path, *flags: str) -> Server:
     write_cards(data)
     command = [sys.executable, "-m", "laterna.cli", "serve", "--data", str(data), "--port", "0", "--tls-port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*command, *flags], env=environment, stderr=(data / "stderr").open("ab"))
+    with (data / "stderr").open("ab") as stderr:
+        process = subprocess.Popen([*command, *flags], env=environment, stderr=stderr)
     server = Server(data=data, process=process)
 
     def up() -> bool:

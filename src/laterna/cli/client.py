@@ -17,6 +17,7 @@ from laterna.errors import LaternaError, Unavailable
 from laterna.server.address import Address, read_address
 
 START_SECONDS = 60.0
+LOG = "embedded.log"  # in the data folder: what an embedded server said
 
 
 class Client:
@@ -70,7 +71,10 @@ def connect_or_start(settings: Settings) -> Iterator[Client]:
     print("no server runs: starting one for this call", file=sys.stderr)
     command = [sys.executable, "-m", "laterna.cli", "serve", "--data", str(settings.data)]
     command += ["--port", "0", "--tls-port", "0", "--set", "log_level=error"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    said = settings.data / LOG
+    with said.open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         yield _until_up(settings, server)
     finally:
@@ -82,7 +86,8 @@ def _until_up(settings: Settings, server: subprocess.Popen[bytes]) -> Client:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise Unavailable(f"the embedded server ended with status {server.returncode}")
+            said = (settings.data / LOG).read_text().strip().rpartition("\n")[2]
+            raise Unavailable(f"the embedded server did not start: {said}")
         if read_address(settings.address_file) is not None:
             return connect(settings)
         time.sleep(0.05)
