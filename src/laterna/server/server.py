@@ -28,7 +28,6 @@ from laterna.media.fetch import Fetcher
 from laterna.media.objects import MediaStore
 from laterna.media.parts import Parts
 from laterna.requests.files import Files
-from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests
 from laterna.server.address import Address
