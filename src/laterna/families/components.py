@@ -23,7 +23,16 @@ from laterna.families.safety import check_part, variant_of
 from laterna.families.text import Tokenizer
 
 Part = TypeVar("Part", bound=torch.nn.Module)
-FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError)  # of a broken part
+FAULTS = (  # of a broken part; ImportError where it asks for a package, such as one for quantised weights
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+)
 
 diffusers_logging.disable_progress_bar()
 transformers_logging.disable_progress_bar()
@@ -36,6 +45,7 @@ def load_part(kind: type[Part], source: Path, name: str, device: torch.device, d
     """
     folder = source / name
     check_part(folder)
+    read_json(folder / "config.json")
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": variant_of(folder)}
     try:
         if issubclass(kind, ModelMixin):
@@ -74,7 +84,7 @@ def load_tokenizer(source: Path, name: str) -> Tokenizer:
         )
     try:
         loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (*FAULTS, ImportError) as error:
+    except FAULTS as error:
         raise UnreadableWeights(f"{folder}: not a readable tokenizer: {error}") from error
     return cast("Tokenizer", loaded)
 
