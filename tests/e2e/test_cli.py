@@ -15,12 +15,18 @@ from PIL import Image
 from tests.e2e.conftest import Server, laterna, wait_for, write_cards
 
 
+def picture(path: Path | str) -> tuple[str | None, tuple[int, int]]:
+    with Image.open(path) as opened:
+        opened.load()
+        return opened.format, opened.size
+
+
 def test_run_saves_a_picture_and_prints_its_name(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "out.png"
     done = laterna(server.data, "run", "test/blank", "a fox", "-o", str(file), "-i", "seed=3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(file)
-    assert Image.open(file).size == (64, 64)
+    assert picture(file) == ("PNG", (64, 64))
 
 
 def test_run_saves_each_of_several_pictures(server: Server, tmp_path: Path) -> None:
@@ -39,7 +45,7 @@ def test_run_saves_each_of_several_pictures(server: Server, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     names = done.stdout.split()
     assert [Path(name).name for name in names] == ["o-1.jpg", "o-2.jpg", "o-3.jpg"]
-    assert {Image.open(name).format for name in names} == {"JPEG"}
+    assert {picture(name) for name in names} == {("JPEG", (64, 64))}
 
 
 def test_run_draws_previews_while_it_runs(server: Server, tmp_path: Path) -> None:
@@ -54,7 +60,7 @@ def test_run_without_a_server_starts_one_for_the_call(tmp_path: Path) -> None:
     file = tmp_path / "out.png"
     done = laterna(tmp_path / "data", "run", "test/blank", "x", "-o", str(file))
     assert done.returncode == 0, done.stderr
-    assert Image.open(file).size == (64, 64)
+    assert picture(file) == ("PNG", (64, 64))
     assert not (tmp_path / "data" / "server.json").exists()
 
 

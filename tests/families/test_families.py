@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from laterna.families import blank, load_family
 from laterna.families.family import Family
 from laterna.families.guidance import Rows
 from laterna.samplers import SAMPLERS
-from tests.families.checkpoints import BUILDERS
+from tests.families.checkpoints import BUILDERS, FAMILY, T5_LENGTH
 from tests.families.drive import CPU, load, paint
 
 Model = Callable[[str], Family]
@@ -107,6 +108,28 @@ def test_nothing_asks_for_gradients(name: str, model: Model) -> None:
     clean = family.denoise(beginning.latent[None], one, one * 500, conditioning, [job])
     assert not clean.requires_grad
     assert torch.equal(beginning.latent, start), "the latent was changed in place"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_half_precision_paints_nearly_the_same(
+    name: str, dtype: torch.dtype, model: Model, checkpoint: Callable[[str], Path]
+) -> None:
+    """Networks in half, latents in full: what crosses between engine and family does not depend on the type."""
+    settings = {"max_sequence_length": T5_LENGTH}
+    ref = ModelRef(
+        id="a/b",
+        revision="1",
+        family=FAMILY[name],
+        weights=f"path:{checkpoint(name)}",
+        settings=settings,
+        resident_bytes=1,
+    )
+    half, job = load_family(ref, CPU, dtype), any_job(name, cfg_scale=2.0)
+    assert half.begin(job, torch.Generator()).latent.dtype == torch.float32
+    assert half.resident_bytes < 0.8 * model(name).resident_bytes
+    ours, full = paint(half, job)[0].astype(float), paint(model(name), job)[0].astype(float)
+    assert np.abs(ours - full).mean() < 0.1 * full.std()
 
 
 def test_unknown_families_are_refused_with_the_names_that_there_are() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +23,8 @@ from laterna.api.bodies import body_chunks, read_body, read_json
 from laterna.api.callers import UPLOAD_PURPOSE, caller_of, holder_of, upload_token, uploader_of
 from laterna.api.hosts import origin_of
 from laterna.api.services import Services
-from laterna.errors import InvalidInput, Problem
-from laterna.media.objects import new_key
+from laterna.errors import Conflict, FileNotFound, InvalidInput, Problem
+from laterna.media.objects import new_key, too_large
 from laterna.media.parts import Part, Parts
 from laterna.media.sniff import HEAD_BYTES, sniff
 from laterna.requests.files import FileRecord
@@ -43,6 +44,7 @@ class Uploads:
         self._services = services
         self._parts = Parts(services.media)
         self._limit = round(services.settings.upload_mb * 1_000_000)
+        self._busy: set[str] = set()  # keys that are being written now
 
     def routes(self) -> list[Route]:
         parts = "/cdn/files/{key}/{name}/multipart/{upload}"
@@ -103,8 +105,10 @@ class Uploads:
         """The file of an address that `initiate` handed out."""
         key, name = request.path_params["key"], request.path_params["name"]
         caller = holder_of(self._services, request.query_params.get("upload_token", ""), key)
-        kept = _seconds(request.query_params.get("lifetime", ""))
-        await self._keep(request, caller, key, name, kept)
+        with self._writing(key):
+            if await self._exists(key):
+                raise Conflict("this address was used before; ask for a new one")
+            await self._keep(request, caller, key, name, _seconds(request.query_params.get("lifetime", "")))
         return JSONResponse({"file_url": _url(request, key, name)})
 
     async def put_part(self, request: Request) -> Response:
@@ -114,7 +118,7 @@ class Uploads:
         data = await read_body(request, min(LARGEST_PART, self._limit))
         if await self._parts.size(key) + len(data) > self._limit:
             await self._parts.abort(key)
-            raise InvalidInput(Problem(loc=("body",), msg=f"the parts exceed the limit of {self._limit:,} bytes"))
+            raise too_large(self._limit)
         etag = await self._parts.put(key, number, data)
         return JSONResponse({"partNumber": number, "etag": etag}, headers={"etag": f'"{etag}"'})
 
@@ -123,12 +127,31 @@ class Uploads:
         key, name = request.path_params["key"], request.path_params["name"]
         caller, kept = self._holder(request)
         listed = _listed(await read_json(request, SMALL_BODY))
-        size = await self._parts.complete(key, listed, limit_bytes=self._limit)
-        head = b"".join(
-            [chunk async for chunk in (await self._services.media.stream(key, stop=min(size, HEAD_BYTES))).chunks]
-        )
-        await self._record(caller, key, name, sniff(head), size, None, kept)
+        with self._writing(key):
+            if not await self._exists(key):  # a client that did not hear of its success asks again
+                size = await self._parts.complete(key, listed, limit_bytes=self._limit)
+                head = await self._services.media.stream(key, stop=min(size, HEAD_BYTES))
+                kind = sniff(b"".join([chunk async for chunk in head.chunks]))
+                await self._record(caller, key, name, kind, size, None, kept)
         return JSONResponse({"access_url": _url(request, key, name), "file_url": _url(request, key, name)})
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        """Nobody else writes the file meanwhile. Raises Conflict where somebody does."""
+        if key in self._busy:
+            raise Conflict("this address is in use by another request; ask for one of your own")
+        self._busy.add(key)
+        try:
+            yield
+        finally:
+            self._busy.discard(key)
+
+    async def _exists(self, key: str) -> bool:
+        try:
+            await self._services.files.get(key)
+        except FileNotFound:
+            return False
+        return True
 
     async def _keep(self, request: Request, caller: Caller, key: str, name: str, kept: int | None) -> None:
         """Store the body under the key, with its row."""

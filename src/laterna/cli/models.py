@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-from rich.table import Table
-
 from laterna.catalog.catalog import Catalog
 from laterna.config import Settings
 
@@ -29,7 +26,7 @@ def models(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(*(name for name in rows[0]), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row.values())
-    Console(soft_wrap=True).print(table)
+    shown = [{name: name for name in rows[0]}, *rows]
+    widths = {name: max(len(row[name]) for row in shown) for name in rows[0]}
+    for row in shown:
+        print("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
