@@ -33,6 +33,7 @@ class MethodNotAllowed(LaternaError):
 STATUS: dict[str, int] = {  # code -> status
     InvalidInput.code: 422,
     errors.MediaError.code: 422,
+    errors.ImageTooLarge.code: 422,
     errors.Unauthorized.code: 401,
     errors.Forbidden.code: 403,
     errors.NotFound.code: 404,
@@ -71,6 +72,7 @@ STATUS: dict[str, int] = {  # code -> status
 }
 DETAILED = {  # codes that are told as a list of details: what a model says about its input or its work
     errors.MediaError.code,
+    errors.ImageTooLarge.code,
     errors.FetchError.code,
     errors.AddressRefused.code,
     errors.FetchTooLarge.code,
