@@ -82,7 +82,7 @@ class Settings:
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; flags that are None are absent. Raises ConfigError naming the source, the key and the value."""
+    """Read the settings; flags that are None are absent. Raises ConfigError naming source, key and value."""
     environ = os.environ if environ is None else environ
     values = {
         key: _parse(key, value, "--" + key.replace("_", "-")) for key, value in flags.items() if value is not None

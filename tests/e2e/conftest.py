@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import psutil
@@ -21,6 +21,7 @@ from laterna.config import Settings, load
 from laterna.server.address import Address, read_address
 
 START_SECONDS = 60.0
+Found = TypeVar("Found")
 CARD = """
 id = "{id}"
 name = "Blank"
@@ -88,7 +89,11 @@ class Server:
             return http.get(f"/queue/{endpoint}/requests/{request}")
 
     def until(self, request: str, state: str, endpoint: str = "test/slow", seconds: float = 60) -> dict[str, Any]:
-        return wait_for(lambda: (s := self.status(request, endpoint))["status"] == state and s, seconds)
+        def there() -> dict[str, Any] | None:
+            seen = self.status(request, endpoint)
+            return seen if seen["status"] == state else None
+
+        return wait_for(there, seconds)
 
     def worker(self) -> psutil.Process:
         """The live worker process."""
@@ -108,11 +113,13 @@ class Server:
         return self.process.wait(40)
 
 
-def wait_for(probe: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(probe: Callable[[], Found | None], seconds: float = 60) -> Found:
     """Poll until the probe gives something true; the last answer is in the failure."""
     deadline = time.monotonic() + seconds
+    found: Found | None = None
     while time.monotonic() < deadline:
-        if found := probe():
+        found = probe()
+        if found:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s; last: {found!r}")

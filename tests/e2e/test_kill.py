@@ -6,13 +6,14 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 from tests.e2e.conftest import Server, wait_for
 
 Start = Callable[..., Server]
 
 
-def _rows(server: Server, query: str) -> list[tuple[object, ...]]:
+def _rows(server: Server, query: str) -> list[Any]:
     with sqlite3.connect(f"file:{server.settings.database}?mode=ro", uri=True) as connection:
         return connection.execute(query).fetchall()
 

@@ -110,9 +110,7 @@ async def test_an_unknown_family_fails_the_request_and_not_the_worker(tmp_path: 
         bad = order("a")
         ref = ModelRef(id="x", revision="1", family="none-such", weights="builtin:none", resident_bytes=1)
         running.workers["w"].send(
-            Assign(
-                lease=bad.lease, model=ref, generation=bad.generation, tenant="t", priority=1, created_us=0
-            )  # fmt: skip
+            Assign(lease=bad.lease, model=ref, generation=bad.generation, tenant="t", priority=1, created_us=0)
         )
         failed: Failed = await ear.until(Failed)
         assert "none-such" in failed.message

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from laterna.contracts.messages import Artifact, Failed, Finished, FromWorker, Lease, Preview, Progress
 from laterna.engine.run import Run
-from laterna.families.family import Picture
 from laterna.errors import ExecutionError
+from laterna.families.family import Picture
 from laterna.media.images import encode_image
 from laterna.media.objects import MediaStore, new_key
 

@@ -33,9 +33,8 @@ from laterna.contracts.station import Station
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.families.family import Picture
 from laterna.families import load_family
-from laterna.families.family import Family
+from laterna.families.family import Family, Picture
 from laterna.media.objects import MediaStore
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
