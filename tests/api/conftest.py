@@ -76,6 +76,7 @@ class Api:
         self.cancelled: list[Lease] = []
         self.watched: list[Lease] = []
         self.problem: str | None = None
+        self._latest: dict[str, Progress] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._pool = ThreadPoolExecutor(8)
@@ -102,6 +103,7 @@ class Api:
         self.services = Services(
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
             files=self.files, keys=self.keys, tokens=self.tokens, media=self.media, eta=lambda view: 1.25,
+            progress=self._latest.get,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
         )  # fmt: skip
         config = uvicorn.Config(
@@ -183,6 +185,7 @@ class Api:
         )  # fmt: skip
 
         async def work() -> None:
+            self._latest[leased.lease.request_id] = said
             self.board.progress(said)
 
         self.call(work())

@@ -51,8 +51,11 @@ def test_the_life_of_a_request(api: Api) -> None:
         assert http.get(f"{one}/status").json()["status"] == "IN_QUEUE"
         api.begin(leased)
         api.note(leased, "half way")
+        api.progress(leased, 3)
         at_work = http.get(f"{one}/status?logs=1")
         assert (at_work.status_code, at_work.json()["status"]) == (202, "IN_PROGRESS")
+        told = {"stage": "denoise", "step": 3, "steps": 20, "batch": 1, "remaining_s": 0.5}
+        assert at_work.json()["progress"] == told
         line = at_work.json()["logs"][-1]
         assert (line["message"], line["level"], line["source"]) == ("half way", "INFO", "USER")
         assert datetime.fromisoformat(line["timestamp"]).tzinfo is not None
@@ -62,7 +65,7 @@ def test_the_life_of_a_request(api: Api) -> None:
         assert (over.status_code, over.json()["status"]) == (200, "COMPLETED")
         assert over.json()["metrics"] == {"inference_time": 0.75}
         assert [line["message"] for line in over.json()["logs"]] == ["half way"]
-        assert "error" not in over.json()
+        assert not {"error", "progress"} & set(over.json())
 
         result = http.get(one)
         assert result.status_code == 200

@@ -12,7 +12,16 @@ from laterna.api.admission import admit, withdraw
 from laterna.api.asked import truth
 from laterna.api.callers import caller_of
 from laterna.api.errors import told
-from laterna.api.fal_views import COMPLETED, IN_QUEUE, progress_body, result_body, status_body, urls, wire_state
+from laterna.api.fal_views import (
+    COMPLETED,
+    IN_PROGRESS,
+    IN_QUEUE,
+    progress_body,
+    result_body,
+    status_body,
+    urls,
+    wire_state,
+)
 from laterna.api.hosts import Origin, origin_of
 from laterna.api.services import Services
 from laterna.api.sse import Events, EventStream
@@ -67,6 +76,9 @@ class FalQueue:
         if truth(request.query_params.get("logs")):
             lines = await self._services.requests.logs(caller.tenant, view.request_id)
         body = status_body(view, origin_of(request), lines, self._eta(view))
+        latest = self._services.progress(view.request_id)
+        if latest is not None and body["status"] == IN_PROGRESS:
+            body["progress"] = progress_body(latest, preview=False)
         code = 200 if body["status"] == COMPLETED else 202
         return JSONResponse(body, code, {"x-fal-request-id": view.request_id})
 

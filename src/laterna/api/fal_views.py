@@ -68,7 +68,8 @@ def progress_body(progress: Progress, *, preview: bool) -> dict[str, Any]:
         "stage": progress.stage,
         "step": progress.step,
         "steps": progress.steps,
-        "remaining_seconds": round(progress.remaining_s, 3),
+        "batch": progress.batch,
+        "remaining_s": round(progress.remaining_s, 3),
     }
     if preview and progress.preview is not None:
         body["preview"] = data_uri(progress.preview.content_type, progress.preview.data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
 from laterna.config import Settings
-from laterna.contracts.messages import Lease
+from laterna.contracts.messages import Lease, Progress
 from laterna.media.objects import MediaStore
 from laterna.requests.files import Files
 from laterna.requests.live import Board
@@ -36,6 +36,7 @@ class Services:
     tokens: Tokens
     media: MediaStore
     eta: Callable[[RequestView], float | None]  # predicted seconds until it is done; None when nobody knows
+    progress: Callable[[str], Progress | None]  # the latest of a running request, by its id; None when it does not run
     canceller: Callable[[Lease], Awaitable[None]]  # tells the worker that holds the lease to stop
     watcher: Callable[[Lease], None]  # tells it that previews are wanted
     wake: Callable[[], None]  # tells dispatch that something may be leased

@@ -43,6 +43,10 @@ class Estimates:
     def lost(self, request_id: str) -> None:
         self._running.pop(request_id, None)
 
+    def progress(self, request_id: str) -> Progress | None:
+        """How far a running request is, as last heard; None for one that does not run."""
+        return self._running.get(request_id)
+
     def eta(self, view: RequestView) -> float | None:
         """Predicted seconds until it is done; None when it is, or for a model that never ran here."""
         if view.settled:

@@ -101,6 +101,7 @@ async def _work(
         tokens=Tokens.open(settings.data, clock),
         media=media,
         eta=estimates.eta,
+        progress=estimates.progress,
         canceller=dispatch.cancel,
         watcher=dispatch.watch,
         wake=dispatch.wake,
