@@ -146,7 +146,7 @@ def test_models_that_cannot_be_loaded_say_why_and_the_others_go_on(servers: Star
     for name, (code, word) in expected.items():
         server.until(waiting[name], "COMPLETED", f"test/{name}")
         answer = server.result(waiting[name], f"test/{name}")
-        assert answer.status_code == 503
+        assert answer.status_code == 500
         assert answer.json()["error_type"] == code
         assert word in json.dumps(answer.json())
     server.until(good, "COMPLETED", "test/blank")
