@@ -104,7 +104,7 @@ def clip_config(tokenizer: PreTrainedTokenizerBase, layers: int, **options: Any)
     )
 
 
-def build_sd15(folder: Path) -> Path:
+def build_sd15(folder: Path, **options: Any) -> Path:
     tokenizer = clip_tokenizer(CLIP_LENGTH)
     clip = CLIPTextModel(clip_config(tokenizer, 2))
     unet = UNet2DConditionModel(
@@ -115,6 +115,7 @@ def build_sd15(folder: Path) -> Path:
         layers_per_block=1,
         cross_attention_dim=64,
         attention_head_dim=8,
+        **options,
     )
     scheduler = PNDMScheduler(**{k: v for k, v in TRAINED.items() if k != "clip_sample"}, skip_prk_steps=True)
     return save_stable_diffusion(folder, unet, clip, tokenizer, scheduler)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 
 from laterna.contracts.generation import TextToImage
 from laterna.families.family import Family, Picture
-from tests.families.drive import paint
+from tests.families.checkpoints import build_sd15
+from tests.families.drive import load, paint
 from tests.families.reference import paint_by_diffusers
 
 Checkpoint = Callable[[str], Path]
@@ -123,6 +126,29 @@ def test_the_comparison_notices_a_wrong_flow_job(
     job = case(sampler="flow_euler")
     right = paint_by_diffusers(name, checkpoint(name), job)
     assert difference(paint(model(name), msgspec.structs.replace(job, **change))[0], right) > 4 * TOLERANCE
+
+
+def test_a_distilled_network_takes_the_scale_as_a_number(tmp_path: Path) -> None:
+    """Latent consistency models: no negative half, whatever the scale, and the scale is embedded."""
+    folder = build_sd15(tmp_path / "lcm", time_cond_proj_dim=32)
+    family, job = load("stable_diffusion", folder), case(sampler="lcm", steps=4, cfg_scale=8.0)
+    other = msgspec.structs.replace(job, cfg_scale=2.0, seed=8)
+    for asked, ours in zip((job, other), paint(family, job, other, late=[1]), strict=True):
+        assert_equal(ours, paint_by_diffusers("sd15", folder, asked))
+    weak = paint(family, msgspec.structs.replace(job, cfg_scale=2.0))[0]
+    assert difference(weak, paint(family, job)[0]) > 4 * TOLERANCE
+    as_number = msgspec.structs.replace(job, cfg_scale=1.0, guidance=8.0)
+    assert difference(paint(family, as_number)[0], paint(family, job)[0]) == 0
+
+
+def test_latents_with_a_mean_and_a_deviation(checkpoint: Checkpoint, model: Model, tmp_path: Path) -> None:
+    folder = shutil.copytree(checkpoint("sdxl"), tmp_path / "scaled")
+    config = folder / "vae" / "config.json"
+    statistics = {"latents_mean": [-0.5, 0.3, 0.2, -0.1], "latents_std": [0.8, 0.4, 1.2, 0.6]}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **statistics}))
+    ours = paint(load("stable_diffusion", folder), FOX)[0]
+    assert_equal(ours, paint_by_diffusers("sdxl", folder, FOX))
+    assert difference(ours, paint(model("sdxl"), FOX)[0]) > 4 * TOLERANCE
 
 
 def test_the_guidance_number_reaches_only_networks_that_take_one(model: Model) -> None:
