@@ -56,6 +56,7 @@ class Dispatch:
         self._fleet: LocalFleet | None = None
         self._held: dict[str, dict[str, Lease]] = {}  # worker -> token -> lease
         self._begun: dict[str, int] = {}  # token -> monotonic time of the first device call
+        self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -84,6 +85,7 @@ class Dispatch:
     async def stop(self) -> None:
         """Give back what workers hold; nothing of it counts as an attempt."""
         self._stopping = True
+        await asyncio.gather(*self._settling, return_exceptions=True)
         for held in self._held.values():
             await self._requests.release(list(held.values()))
             held.clear()
@@ -103,8 +105,12 @@ class Dispatch:
             self.wake()
         elif isinstance(message, Beat):
             await self._beat(worker, message)
-        elif message.lease.token in self._held[worker]:
-            await self._about(worker, message)
+        elif message.lease.token not in self._held[worker]:
+            return
+        elif isinstance(message, Finished | Failed):
+            self._settle_soon(worker, message)
+        else:
+            await self._about(message)
 
     async def lost(self, worker: str) -> None:
         """A worker died: what it held goes back to the queue, or fails once its attempts are used up."""
@@ -138,7 +144,7 @@ class Dispatch:
             model = self._catalog.card(leased.card_id).ref()
         except EndpointNotFound:
             gone = f"model {leased.card_id!r} is no longer served here; its card was removed"
-            await self._about(worker.name, Failed(lease=leased.lease, code=MissingWeights.code, message=gone))
+            await self._settle(worker.name, Failed(lease=leased.lease, code=MissingWeights.code, message=gone))
             return
         worker.send(
             Assign(
@@ -153,7 +159,7 @@ class Dispatch:
             )
         )
 
-    async def _about(self, worker: str, message: Started | Progress | Note | Finished | Failed) -> None:
+    async def _about(self, message: Started | Progress | Note) -> None:
         lease = message.lease
         if isinstance(message, Started):
             self._begun[lease.token] = self._clock.monotonic_ns()
@@ -162,10 +168,20 @@ class Dispatch:
         elif isinstance(message, Progress):
             self._estimates.heard(message)
             self._board.progress(message)
-        elif isinstance(message, Note):
-            await self._requests.note(lease, message.level, message.message)
         else:
-            await self._settle(worker, message)
+            await self._requests.note(lease, message.level, message.message)
+
+    def _settle_soon(self, worker: str, message: Finished | Failed) -> None:
+        """Beside what the worker says next, so that requests that end together share a commit."""
+        task = asyncio.create_task(self._settle(worker, message))
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        """What could not be settled is run again once its lease has run out."""
+        self._settling.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a result could not be kept", exc_info=task.exception())
 
     async def _settle(self, worker: str, message: Finished | Failed) -> None:
         lease = message.lease
