@@ -16,7 +16,7 @@ from laterna.contracts.messages import Assign, Failed, Lease, Observation, Progr
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.family import Beginning, Conditioning, Family, Picture
 from laterna.samplers import get_sampler
 from laterna.samplers.noise import NoiseSchedule
 from laterna.scheduler.cost import CostModel
@@ -45,9 +45,6 @@ class Toy:
 
     def grain(self) -> int:
         return 8
-
-    def tokens(self, job: TextToImage) -> int:
-        return job.width * job.height // 64
 
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
         return [Words(embedding=_embed(job.prompt)) for job in jobs]
@@ -129,9 +126,9 @@ def order(name: str, generation: TextToImage, **changes: Any) -> Assign:
     return Assign(lease=Lease(request_id=name, token=name), generation=generation, **{**given, **changes})
 
 
-def engine(toy: Toy, heard: Heard, clock: Clock | None = None, budget: int = 10_000) -> Engine:
+def engine(family: Family, heard: Heard, clock: Clock | None = None, budget: int = 10_000) -> Engine:
     clock = clock or SystemClock()
-    residency = Residency(lambda ref: toy, budget, clock)
+    residency = Residency(lambda ref: family, budget, clock)
     return Engine(residency, Policy(clock, CostModel(), Shares()), clock, heard)
 
 

@@ -84,8 +84,6 @@ def test_pictures_of_any_size_keep_it(name: str, model: Model) -> None:
     assert picture.dtype == np.uint8
     assert family.batch_key(job) == family.batch_key(any_job(name, width=48, height=80, seed=9, steps=1))
     assert family.batch_key(job) != family.batch_key(any_job(name, width=80, height=48))
-    assert family.tokens(job) == family.tokens(any_job(name, cfg_scale=3.0, width=48, height=80)) > 0
-    assert family.tokens(any_job(name, width=96, height=80)) >= 2 * family.tokens(job) - 1
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from laterna.contracts.generation import TOKEN_PIXELS, ModelRef, TextToImage
+from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.families.checks import begin_schedule, check_job
 from laterna.families.family import Beginning, Conditioning, Picture
 from laterna.families.pictures import to_pictures
@@ -41,9 +41,6 @@ class Blank:
 
     def grain(self) -> int:
         return GRAIN
-
-    def tokens(self, job: TextToImage) -> int:
-        return max(1, job.width * job.height // TOKEN_PIXELS)
 
     def batch_key(self, job: TextToImage) -> Hashable:
         return job.width, job.height

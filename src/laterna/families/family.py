@@ -42,10 +42,6 @@ class Family(Protocol):
         """Width and height are multiples of so many pixels."""
         ...
 
-    def tokens(self, job: TextToImage) -> int:
-        """Positions that the network computes for one sample in one call, its negative half not counted."""
-        ...
-
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
         """The conditioning of each job, by one call of the text encoders for all of them."""
         ...

@@ -13,7 +13,8 @@ SAFE_SHARE = 0.6  # of the memory that is there now: the rest is for activations
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    torch: torch.device
+    place: torch.device
+    dtype: torch.dtype  # of networks: the fastest that keeps their range
     name: str  # for people
     memory_bytes: int  # for models
 
@@ -25,7 +26,14 @@ def open_device(text: str, memory_gb: float, threads: int) -> Device:
     device = torch.device(text)
     torch.empty(1, device=device)
     budget = int(memory_gb * 2**30) if memory_gb else int(SAFE_SHARE * _free(device))
-    return Device(torch=device, name=_name(device), memory_bytes=budget)
+    return Device(place=device, dtype=_dtype(device), name=_name(device), memory_bytes=budget)
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where a GPU computes in it; float32 on CPUs, most of which emulate bfloat16 several times slower."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float32
 
 
 def _free(device: torch.device) -> int:

@@ -70,7 +70,7 @@ class Worker:
             Ready(
                 version=VERSION,
                 pid=os.getpid(),
-                device=str(device.torch),
+                device=str(device.place),
                 device_name=device.name,
                 memory_bytes=device.memory_bytes,
             )
@@ -138,4 +138,4 @@ class Worker:
 
 
 def _load(ref: ModelRef, device: Device) -> Family:
-    return load_family(ref, device.torch)
+    return load_family(ref, device.place, device.dtype)

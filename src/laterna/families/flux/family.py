@@ -35,7 +35,7 @@ class Flux:
     def grain(self) -> int:
         return self._patch
 
-    def tokens(self, job: TextToImage) -> int:
+    def _tokens(self, job: TextToImage) -> int:
         rows, columns = self._grid(job)
         return rows * columns
 
@@ -48,7 +48,7 @@ class Flux:
 
     def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
         check_job(job, samplers=self.samplers, grain=self._patch)
-        schedule = begin_schedule(job, self._noise, tokens=self.tokens(job))
+        schedule = begin_schedule(job, self._noise, tokens=self._tokens(job))
         rows, columns = self._grid(job)
         noise = torch.randn((self._vae.config.latent_channels, 2 * rows, 2 * columns), generator=generator)
         return Beginning(latent=pack(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)

@@ -37,10 +37,6 @@ class StableDiffusion:
     def grain(self) -> int:
         return self._grain
 
-    def tokens(self, job: TextToImage) -> int:
-        rows, columns = self._grid(job)
-        return rows * columns
-
     def batch_key(self, job: TextToImage) -> Hashable:
         return self._grid(job)
 
