@@ -6,18 +6,19 @@ A model in plain Python follows every step; after each one the database is compa
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import text
 
 from laterna.billing.quotes import Price
@@ -32,8 +33,6 @@ T = TypeVar("T")
 LEASE_SECONDS = 10
 PRICE = 11
 SPENT_NS = 105  # of `conftest.SPENT`
-WORKERS = st.sampled_from(["cpu", "gpu"])
-picks = st.integers(0, 10_000)
 
 
 @dataclass
@@ -54,10 +53,26 @@ class Known:
     settled_us: int | None = None
 
 
-class Life(RuleBasedStateMachine):
+@cache
+def empty_folder() -> Path:
+    """A data folder as a first start leaves it, made once."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+
+    async def first_start() -> None:
+        async with world(folder):
+            pass
+
+    asyncio.run(first_start())
+    return folder
+
+
+class Life:
+    """The model, and the store that it follows."""
+
     def __init__(self) -> None:
-        super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        shutil.copytree(empty_folder(), self.folder, dirs_exist_ok=True)
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.w: World = self.run(self.stack.enter_async_context(world(self.folder, lease_seconds=LEASE_SECONDS)))
@@ -68,7 +83,7 @@ class Life(RuleBasedStateMachine):
     def run(self, scene: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(scene)
 
-    def teardown(self) -> None:
+    def end(self) -> None:
         self.run(self.stack.aclose())
         self.runner.close()
         shutil.rmtree(self.folder)
@@ -94,35 +109,33 @@ class Life(RuleBasedStateMachine):
         one = self.known[lease.request_id]
         return one if one.token == lease.token else None
 
-    def pick(self, number: int) -> Lease:
-        """Any lease there ever was, live ones as often as stale ones."""
+    def picked(self, number: int) -> list[tuple[Lease, Known | None]]:
+        """A lease and what it holds, live ones more often than stale ones; nothing where there never was one."""
+        if not self.leases:
+            return []
         live = [lease for lease in self.leases if self.holding(lease) is not None]
-        chosen = live if live and number % 2 else self.leases
-        return chosen[number // 2 % len(chosen)]
+        chosen = live if live and number % 4 else self.leases
+        lease = chosen[number // 4 % len(chosen)]
+        return [(lease, self.holding(lease))]
 
-    # What happens.
+    # What happens. `number` decides whatever else is to be decided.
 
-    @rule(
-        most=st.integers(1, 3),
-        webhook=st.booleans(),
-        start_in=st.none() | st.integers(1, 30),
-        priority=st.integers(0, 2),
-    )
-    def submit(self, most: int, webhook: bool, start_in: int | None, priority: int) -> None:
-        start_by = None if start_in is None else self.w.clock.now_us() + start_in * 1_000_000
+    def submit(self, number: int) -> None:
+        most, webhook, start_in = 1 + number % 3, bool(number & 4), number // 8 % 60
+        start_by = self.w.clock.now_us() + start_in * 1_000_000 if 0 < start_in < 30 else None
         request_id = self.run(
             self.w.submit(
                 max_attempts=most,
                 webhook_url="https://example.org" if webhook else None,
                 start_by_us=start_by,
-                priority=priority,
+                priority=number % 3,
                 price=Price(unit="image", nano=PRICE),
             )
         )
         self.known[request_id] = Known(max_attempts=most, webhook=webhook, start_by_us=start_by)
 
-    @rule(worker=WORKERS, most=st.integers(1, 4))
-    def lease(self, worker: str, most: int) -> None:
+    def lease(self, number: int) -> None:
+        worker, most = ("cpu", "gpu")[number % 2], 1 + number // 2 % 4
         for one in self.known.values():
             if one.state == "scheduled" and one.ready_us <= self.w.clock.now_us():
                 one.state = "queued"
@@ -136,54 +149,49 @@ class Life(RuleBasedStateMachine):
             self.leases.append(leased.lease)
             self.holders[leased.lease.request_id] = worker
 
-    @precondition(lambda self: self.leases)
-    @rule(number=picks)
     def start(self, number: int) -> None:
-        lease = self.pick(number)
-        one = self.holding(lease)
-        assert self.run(self.w.requests.started(lease)) == (one is not None and one.state == "leased")
-        if one is not None:
-            one.state = "running"
+        for lease, one in self.picked(number):
+            assert self.run(self.w.requests.started(lease)) == (one is not None and one.state == "leased")
+            if one is not None:
+                one.state = "running"
 
-    @precondition(lambda self: self.leases)
-    @rule(number=picks)
     def finish(self, number: int) -> None:
-        lease = self.pick(number)
-        one = self.holding(lease)
-        key = f"{lease.token}-{number}"
-        done = self.run(self.w.requests.finish(finished(lease, artifact(lease, key=key))))
-        assert done == (one is not None)
-        if one is not None:
-            one.device_ns += SPENT_NS
-            self.settle(one, "ok")
+        for lease, one in self.picked(number):
+            made = artifact(lease, key=f"{lease.token}-{number}")
+            assert self.run(self.w.requests.finish(finished(lease, made))) == (one is not None)
+            if one is not None:
+                one.device_ns += SPENT_NS
+                self.settle(one, "ok")
 
-    @precondition(lambda self: self.leases)
-    @rule(number=picks, retry=st.booleans(), cancelled=st.booleans())
-    def fail(self, number: int, retry: bool, cancelled: bool) -> None:
-        lease = self.pick(number)
-        one = self.holding(lease)
-        code, outcome = ("client_cancelled", "cancelled") if cancelled else ("sample_failed", "failed")
-        assert self.run(self.w.requests.fail(failed(lease, code=code, retry=retry))) == (one is not None)
-        if one is not None:
-            one.device_ns += SPENT_NS
-            if retry:
-                self.back(one, counted=True, delay_s=(1, 5, 30)[one.attempts - 1], final=outcome)
-            else:
+    def fail(self, number: int) -> None:
+        code, outcome = [("client_cancelled", "cancelled"), ("sample_failed", "failed")][number % 2]
+        for lease, one in self.picked(number):
+            assert self.run(self.w.requests.fail(failed(lease, code=code))) == (one is not None)
+            if one is not None:
+                one.device_ns += SPENT_NS
                 self.settle(one, outcome)
 
-    @precondition(lambda self: self.leases)
-    @rule(number=picks, clean=st.booleans())
-    def drop(self, number: int, clean: bool) -> None:
-        lease = self.pick(number)
-        one = self.holding(lease)
-        self.run(self.w.requests.release([lease]) if clean else self.w.requests.crashed(lease, "it died"))
-        if one is not None:
-            self.back(one, counted=not clean)
+    def fail_for_now(self, number: int) -> None:
+        for lease, one in self.picked(number):
+            assert self.run(self.w.requests.fail(failed(lease, retry=True))) == (one is not None)
+            if one is not None:
+                one.device_ns += SPENT_NS
+                self.back(one, counted=True, delay_s=(1, 5, 30)[one.attempts - 1])
 
-    @precondition(lambda self: self.leases)
-    @rule(numbers=st.lists(picks, max_size=4))
-    def renew(self, numbers: list[int]) -> None:
-        wanted = list({lease.token: lease for lease in map(self.pick, numbers)}.values())
+    def release(self, number: int) -> None:
+        for lease, one in self.picked(number):
+            self.run(self.w.requests.release([lease]))
+            if one is not None:
+                self.back(one, counted=False)
+
+    def crash(self, number: int) -> None:
+        for lease, one in self.picked(number):
+            self.run(self.w.requests.crashed(lease, "it died"))
+            if one is not None:
+                self.back(one, counted=True)
+
+    def renew(self, number: int) -> None:
+        wanted = [lease for position, lease in enumerate(self.leases[-8:]) if number >> position & 1]
         lost = self.run(self.w.requests.renew(wanted))
         assert lost == [lease for lease in wanted if self.holding(lease) is None]
         for lease in wanted:
@@ -191,9 +199,9 @@ class Life(RuleBasedStateMachine):
             if one is not None:
                 one.until_us = self.w.clock.now_us() + LEASE_SECONDS * 1_000_000
 
-    @precondition(lambda self: self.known)
-    @rule(number=picks)
     def cancel(self, number: int) -> None:
+        if not self.known:
+            return
         request_id = sorted(self.known)[number % len(self.known)]
         one = self.known[request_id]
         if one.state == "settled":
@@ -207,9 +215,8 @@ class Life(RuleBasedStateMachine):
         else:
             one.cancelled = True
 
-    @rule(seconds=st.integers(0, 15))
-    def time_goes_by(self, seconds: int) -> None:
-        self.w.clock.advance(seconds)
+    def time_goes_by(self, number: int) -> None:
+        self.w.clock.advance(number % 16)
         now = self.w.clock.now_us()
         changed = set(self.run(self.w.requests.reclaim()))
         expected = set()
@@ -222,8 +229,7 @@ class Life(RuleBasedStateMachine):
                 expected.add(request_id)
         assert changed == expected
 
-    @rule()
-    def server_dies(self) -> None:
+    def server_dies(self, _number: int) -> None:
         self.w.requests = Requests(self.w.store, self.w.clock, self.w.settings)
         self.run(self.w.requests.recover())
         for one in self.known.values():
@@ -232,67 +238,73 @@ class Life(RuleBasedStateMachine):
 
     # What holds at all times.
 
-    @invariant()
-    def database_and_model_agree(self) -> None:
-        fields = "id, state, outcome, attempts, lease_token, settled_us, cancel_us IS NOT NULL"
-        found = {row[0]: tuple(row[1:]) for row in self.rows(f"SELECT {fields} FROM requests")}
-        assert found == {
+    def check(self) -> None:
+        found = self.run(self.w.store.read(lambda c: [[tuple(row) for row in c.execute(text(q))] for q in QUERIES]))
+        rows, settlings, outputs, told, charged, used, attempts = found
+        assert {row[0]: row[1:] for row in rows} == {
             request_id: (one.state, one.outcome, one.attempts, one.token, one.settled_us, one.cancelled)
             for request_id, one in self.known.items()
         }
-
-    @invariant()
-    def every_settling_has_its_traces_once(self) -> None:
         settled = {request_id: one for request_id, one in self.known.items() if one.state == "settled"}
-        events = self.rows("SELECT request_id, COUNT(*) FROM events WHERE kind = 'settled' GROUP BY 1")
-        assert dict(events) == dict.fromkeys(settled, 1)
         ok = {request_id for request_id, one in settled.items() if one.outcome == "ok"}
-        assert dict(self.rows("SELECT request_id, COUNT(*) FROM outputs GROUP BY 1")) == dict.fromkeys(ok, 1)
-        told = {request_id for request_id, one in settled.items() if one.webhook}
-        assert dict(self.rows("SELECT request_id, COUNT(*) FROM outbox GROUP BY 1")) == dict.fromkeys(told, 1)
-        charged = self.rows(
-            "SELECT request_id, SUM(amount_nano) FROM usage_lines GROUP BY 1 HAVING SUM(amount_nano) > 0"
-        )
+        assert dict(settlings) == dict.fromkeys(settled, 1)
+        assert dict(outputs) == dict.fromkeys(ok, 1)
+        assert dict(told) == dict.fromkeys((request_id for request_id, one in settled.items() if one.webhook), 1)
         assert dict(charged) == dict.fromkeys(ok, PRICE)
-
-    @invariant()
-    def usage_adds_up(self) -> None:
-        used = self.rows("SELECT request_id, SUM(device_ns) FROM usage_lines GROUP BY 1")
         assert dict(used) == {request_id: one.device_ns for request_id, one in self.known.items() if one.device_ns}
-
-    @invariant()
-    def attempts_are_told_one_by_one(self) -> None:
-        counted = self.rows("SELECT request_id, COUNT(*), MAX(number), SUM(ended_us IS NULL) FROM attempts GROUP BY 1")
-        for request_id, count, last, going in counted:
+        for request_id, count, last, going in attempts:
             one = self.known[request_id]
             assert (count, last, going) == (one.attempts, one.attempts, one.token is not None)
+        self.last_attempts_are_alone()
 
-    @invariant()
     def last_attempts_are_alone(self) -> None:
         for worker in ("cpu", "gpu"):
             held = [one for r, one in self.known.items() if one.token is not None and self.holders[r] == worker]
             last = [one for one in held if one.attempts > 1 and one.attempts == one.max_attempts]
             assert not last or len(held) == 1
 
-    def rows(self, query: str) -> list[Any]:
-        return self.run(self.w.store.read(lambda c: [tuple(row) for row in c.execute(text(query))]))
 
-
-QUICK = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    print_blob=True,
+QUERIES = (
+    "SELECT id, state, outcome, attempts, lease_token, settled_us, cancel_us IS NOT NULL FROM requests",
+    "SELECT request_id, COUNT(*) FROM events WHERE kind = 'settled' GROUP BY 1",
+    "SELECT request_id, COUNT(*) FROM outputs GROUP BY 1",
+    "SELECT request_id, COUNT(*) FROM outbox GROUP BY 1",
+    "SELECT request_id, SUM(amount_nano) FROM usage_lines GROUP BY 1 HAVING SUM(amount_nano) > 0",
+    "SELECT request_id, SUM(device_ns) FROM usage_lines GROUP BY 1",
+    "SELECT request_id, COUNT(*), MAX(number), SUM(ended_us IS NULL) FROM attempts GROUP BY 1",
 )
+ACTIONS = (
+    *[Life.submit] * 2,
+    *[Life.lease] * 6,
+    *[Life.start] * 3,
+    *[Life.fail_for_now] * 2,
+    *(Life.finish, Life.fail),
+    *(Life.release, Life.crash, Life.renew, Life.cancel, Life.time_goes_by, Life.server_dies),
+)
+STEPS = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 10_000)), min_size=40, max_size=60)
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
-TestLife = Life.TestCase
-TestLife.settings = QUICK
+
+def follow(steps: list[tuple[Callable[[Life, int], None], int]]) -> None:
+    life = Life()
+    try:
+        for number in range(4):
+            life.submit(number)
+        for act, number in steps:
+            act(life, number)
+            life.check()
+    finally:
+        life.end()
 
 
-class ThoroughLife(Life):
-    pass
+@QUICK
+@given(STEPS)
+def test_database_and_model_agree(steps: list[tuple[Callable[[Life, int], None], int]]) -> None:
+    follow(steps)
 
 
-TestThoroughLife = pytest.mark.slow(ThoroughLife.TestCase)
-TestThoroughLife.settings = settings(QUICK, max_examples=300, stateful_step_count=60)
+@pytest.mark.slow
+@settings(QUICK, max_examples=300)
+@given(STEPS)
+def test_database_and_model_agree_at_length(steps: list[tuple[Callable[[Life, int], None], int]]) -> None:
+    follow(steps)
