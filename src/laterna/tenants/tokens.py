@@ -68,7 +68,7 @@ class Tokens:
                 [ALGORITHM],
                 options={"require": ["sub", "key", "purpose", "apps", "exp"], "verify_exp": False},
             )
-        except jwt.InvalidTokenError as error:
+        except (jwt.InvalidTokenError, UnicodeError) as error:
             raise Unauthorized("the token is not one of this server's; ask for a new one") from error
         if claims["purpose"] != purpose:
             raise Unauthorized(f"the token is for {claims['purpose']}, not for {purpose}; ask for another one")

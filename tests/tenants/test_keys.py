@@ -1,0 +1,182 @@
+"""Who gets in, and who does not."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from laterna.clock import ManualClock
+from laterna.config import Settings
+from laterna.errors import Forbidden, NotFound, Unauthorized
+from laterna.store.store import Store
+from laterna.tenants.caller import ADMIN, API
+from laterna.tenants.keys import DEFAULT_TENANT, Keys
+
+
+@dataclass
+class Gate:
+    keys: Keys
+    clock: ManualClock
+    settings: Settings
+    store: Store
+
+    def written(self) -> str:
+        return self.settings.key_file.read_text().strip()
+
+
+@asynccontextmanager
+async def gate(folder: Path) -> AsyncIterator[Gate]:
+    settings, clock = Settings(data=folder), ManualClock()
+    store = await Store.open(settings)
+    try:
+        keys = Keys(store, clock)
+        await keys.ensure_first(settings.key_file)
+        yield Gate(keys, clock, settings, store)
+    finally:
+        await store.close()
+
+
+def play(folder: Path, scene: Callable[[Gate], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        async with gate(folder) as g:
+            await scene(g)
+
+    asyncio.run(run())
+
+
+async def refused(g: Gate, header: str | None) -> bool:
+    try:
+        await g.keys.authenticate(header)
+    except Unauthorized:
+        return True
+    return False
+
+
+def test_the_first_key_opens_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        assert stat.S_IMODE(g.settings.key_file.stat().st_mode) == 0o600
+        caller = await g.keys.authenticate(f"Key {g.written()}")
+        assert (caller.tenant, caller.scopes) == (DEFAULT_TENANT, frozenset({API, ADMIN}))
+        secret = g.written().partition(":")[2]
+        assert len(secret) == 64
+        for header in (f"Key {secret}", f"Bearer {g.written()}", f"bearer {secret}", f"KEY   {secret}  "):
+            assert (await g.keys.authenticate(header)) == caller
+
+    play(tmp_path, scene)
+
+
+def test_the_database_does_not_know_the_secret(tmp_path: Path) -> None:
+    play(tmp_path, lambda _: asyncio.sleep(0))
+    secret = (tmp_path / "key").read_text().strip().partition(":")[2]
+    with sqlite3.connect(tmp_path / "laterna.db") as connection:
+        assert secret not in "\n".join(connection.iterdump())
+
+
+def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        key_id, _, secret = g.written().partition(":")
+        other = await g.keys.create(DEFAULT_TENANT, "other")
+        bad = ["", "Key", "Key ", secret, f"Basic {secret}", f"Key {key_id}", f"Key {key_id}:", f"Key :{secret}"]
+        bad += [f"Key {key_id}:{other.secret}", f"Key {other.id}:{secret}", f"Key {secret[:-1]}", f"Key {secret}0"]
+        bad += ["Key \ud800", "Key \x00", "Key " + "x" * 100_000, f"Key {key_id}:{secret}:x", f"Key {secret.upper()}"]
+        for header in [None, *bad]:
+            assert await refused(g, header), header
+
+    play(tmp_path, scene)
+
+
+def test_restarts_keep_the_key_and_a_lost_file_gets_another(tmp_path: Path) -> None:
+    found = []
+
+    async def note(g: Gate) -> None:
+        found.append(g.written())
+        assert await refused(g, f"Key {g.written()}") is False
+
+    play(tmp_path, note)
+    play(tmp_path, note)
+    assert found[0] == found[1]
+    (tmp_path / "key").unlink()
+
+    async def former_is_void(g: Gate) -> None:
+        await note(g)
+        assert await refused(g, f"Key {found[0]}")
+
+    play(tmp_path, former_is_void)
+    assert found[2] != found[1]
+    (tmp_path / "key").write_text("junk")
+    play(tmp_path, note)
+    assert len(set(found)) == 3
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+def test_a_revoked_key_is_refused_at_once_though_it_was_remembered(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        made = await g.keys.create(DEFAULT_TENANT, "short-lived")
+        assert not await refused(g, f"Key {made.text}")
+        other = await g.keys.create_tenant("other")
+        with pytest.raises(NotFound):
+            await g.keys.revoke(other, made.id)
+        await g.keys.revoke(DEFAULT_TENANT, made.id)
+        await g.keys.revoke(DEFAULT_TENANT, made.id)
+        assert await refused(g, f"Key {made.text}")
+        assert [key.revoked_us is None for key in await g.keys.list(DEFAULT_TENANT)].count(True) == 1
+
+    play(tmp_path, scene)
+
+
+def test_revoking_wins_over_a_lookup_on_its_way(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        for _ in range(20):
+            made = await g.keys.create(DEFAULT_TENANT, "raced")
+            lookups = [asyncio.create_task(refused(g, f"Key {made.text}")) for _ in range(3)]
+            await asyncio.gather(g.keys.revoke(DEFAULT_TENANT, made.id), *lookups)
+            assert await refused(g, f"Key {made.text}")
+
+    play(tmp_path, scene)
+
+
+def test_an_expired_key_is_refused_though_it_was_remembered(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        made = await g.keys.create(DEFAULT_TENANT, "hour", expires_us=g.clock.now_us() + 3_600_000_000)
+        assert not await refused(g, f"Key {made.text}")
+        g.clock.advance(3600)
+        assert await refused(g, f"Key {made.text}")
+
+    play(tmp_path, scene)
+
+
+def test_a_known_key_needs_no_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(g: Gate) -> None:
+        await g.keys.authenticate(f"Key {g.written()}")
+
+        async def none(_: object) -> None:
+            raise AssertionError("a query was made")
+
+        monkeypatch.setattr(g.store, "read", none)
+        await g.keys.authenticate(f"Key {g.written()}")
+
+    play(tmp_path, scene)
+
+
+def test_keys_belong_to_their_tenant_and_scope(tmp_path: Path) -> None:
+    async def scene(g: Gate) -> None:
+        tenant = await g.keys.create_tenant("studio", weight=3)
+        made = await g.keys.create(tenant, "plain")
+        caller = await g.keys.authenticate(f"Key {made.text}")
+        assert (caller.tenant, caller.key_id) == (tenant, made.id)
+        caller.need(API)
+        with pytest.raises(Forbidden, match="ADMIN"):
+            caller.need(ADMIN)
+        with pytest.raises(IntegrityError):
+            await g.keys.create("stranger", "no such tenant")
+
+    play(tmp_path, scene)
