@@ -218,10 +218,12 @@ def compose(bank: Bank, subject: Array, position: Array, colour: Array) -> torch
     return ((bank.ink[rows, views].float() / 255 + (1 - cover) * ground) * 2 - 1).clamp(-1, 1)
 
 
-def draw(bank: Bank, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
-    """`count` random pictures as `compose` gives them, and a true caption for each."""
+def draw(
+    bank: Bank, count: int, rng: np.random.Generator, positions: int = POSITIONS
+) -> tuple[torch.Tensor, list[str]]:
+    """`count` random pictures as `compose` gives them, in the first `positions`, and a true caption for each."""
     subject = rng.integers(len(bank.subjects), size=count)
-    position = rng.integers(POSITIONS, size=count)
+    position = rng.integers(positions, size=count)
     colour = rng.integers(len(BACKGROUNDS), size=count)
     captions = [caption(bank, int(s), int(c), rng) for s, c in zip(subject, colour, strict=True)]
     return compose(bank, subject, position, colour), captions

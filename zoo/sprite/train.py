@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from zoo.sprite import checkpoint, data, latents, networks
 
-STEPS = 7000
+STEPS = 4800
 BATCH = 32
 RATE = 1e-3  # learning rate after the first steps
+WANDERING = 2614  # steps with subjects in all positions; after them the centred one alone, which soon sharpens them
+RECALLING = 3100  # steps until half of the times are near pure noise, where a picture must be recalled from its caption
 DROPPED = 0.1  # share of captions replaced by "", for classifier-free guidance
 
 
@@ -59,18 +61,26 @@ def _groups(painter: networks.Painter) -> list[dict[str, object]]:
 
 
 def _loss(painter: networks.Painter, bank: data.Bank, basis: latents.Basis, step: int) -> torch.Tensor:
-    """Mean squared velocity error of one batch; times are logit-normal, stratified within the batch."""
+    """Mean squared velocity error of one batch."""
     rng = np.random.default_rng([3, step])
     generator = torch.Generator().manual_seed(step)
-    pictures, captions = data.draw(bank, BATCH, rng)
+    pictures, captions = data.draw(bank, BATCH, rng, data.POSITIONS if step < WANDERING else 1)
     captions = ["" if rng.random() < DROPPED else text for text in captions]
     clean = latents.pack(basis.project(pictures))
     noise = torch.randn(clean.shape, generator=generator)
-    quantile = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
-    moment = torch.sigmoid(torch.special.ndtri(quantile.clamp(1e-4, 1 - 1e-4)) + 0.3)
+    moment = _moments(generator, recall=step >= RECALLING)
     mixed = clean.lerp(noise, moment[:, None, None])
     velocity = painter(mixed, moment, painter.read(captions))
     return functional.mse_loss(velocity, noise - clean)
+
+
+def _moments(generator: torch.Generator, *, recall: bool) -> torch.Tensor:
+    """Times of a batch, stratified: logit-normal; to `recall`, half of them uniform over the noisiest quarter."""
+    quantile = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
+    times = torch.sigmoid(torch.special.ndtri(quantile.clamp(1e-4, 1 - 1e-4)) + 0.3)
+    if recall:
+        times[::2] = 0.75 + quantile[::2] / 4
+    return times
 
 
 @torch.no_grad()
