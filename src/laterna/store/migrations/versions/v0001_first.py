@@ -193,7 +193,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_requests_next",
         "requests",
-        ["priority", "created_us", "id"],
+        ["priority", "created_us", "id", "state", "card_id"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
@@ -201,7 +201,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_requests_scheduled",
         "requests",
-        ["not_before_us"],
+        ["not_before_us", "state"],
         unique=False,
         sqlite_where=sa.text("state = 'scheduled'"),
         postgresql_where=sa.text("state = 'scheduled'"),

@@ -1,0 +1,100 @@
+"""No query looks through a whole table: a store with years of history answers as fast as a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Select, event
+
+from laterna.queue import leasing, waiting
+from laterna.requests.files import Files
+from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from tests.requests.conftest import World, failed, finished, world
+
+# A walk through the index of those that wait is what counting them takes.
+ALLOWED = {
+    "SCAN requests USING COVERING INDEX ix_requests_next",
+    "SCAN requests USING COVERING INDEX ix_requests_scheduled",
+}
+FINE = re.compile(
+    r"SEARCH|SCALAR SUBQUERY|USE TEMP B-TREE FOR ORDER BY|SCAN CONSTANT ROW|MULTI-INDEX|INDEX \d|CO-ROUTINE"
+)
+
+
+async def use_everything(w: World) -> None:
+    """Call whatever runs while a server runs."""
+    requests, files = w.requests, Files(w.store, w.clock)
+    first = (await w.leased(webhook_url="https://example.org", idempotency_key="k", max_queue_length=9)).lease
+    await w.submit(idempotency_key="k", webhook_url="https://example.org")
+    second = (await w.leased(start_by_us=w.clock.now_us() + 1, finish_by_us=w.clock.now_us() + 1)).lease
+    await requests.started(first)
+    await requests.note(first, "INFO", "hello")
+    await requests.renew([first, second])
+    waiting = await w.submit()
+    await requests.get(DEFAULT_TENANT, waiting)
+    await requests.cancel(DEFAULT_TENANT, first.request_id)
+    await requests.finish(finished(first))
+    await requests.get(DEFAULT_TENANT, first.request_id)
+    await requests.fail(failed((await w.leased()).lease, retry=True))
+    await requests.release([(await w.leased()).lease])
+    w.clock.advance(60)
+    await requests.reclaim()
+    await requests.recover()
+    for delivery in await requests.due_webhooks(5):
+        await requests.webhook_failed(delivery, "no")
+        await requests.webhook_delivered(delivery)
+    page = await requests.page(DEFAULT_TENANT, None, 1)
+    await requests.page(DEFAULT_TENANT, page.cursor, 1)
+    await requests.logs(DEFAULT_TENANT, first.request_id)
+    await requests.usage(DEFAULT_TENANT, first.request_id)
+    await requests.raw_input(DEFAULT_TENANT, first.request_id)
+    await requests.delete_payloads(DEFAULT_TENANT, first.request_id)
+    await files.page(DEFAULT_TENANT, None, 1)
+    w.clock.advance(10**7)
+    await requests.purged(await requests.sweep())
+    await Keys(w.store, w.clock).list(DEFAULT_TENANT)
+
+
+def test_no_query_looks_through_a_table(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, _context: object, many: bool) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT"):
+            seen.setdefault(statement, parameters[0] if many else parameters)
+
+    async def scene() -> None:
+        async with world(tmp_path) as w:
+            event.listen(Engine, "before_cursor_execute", note)
+            try:
+                await use_everything(w)
+            finally:
+                event.remove(Engine, "before_cursor_execute", note)
+
+    asyncio.run(scene())
+    assert len(seen) > 40, "the queries were not seen"
+    with sqlite3.connect(tmp_path / "laterna.db") as connection:
+        for statement, parameters in seen.items():
+            for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                few = "LIMIT" in statement and re.search(r"SCAN \w+ USING (COVERING )?INDEX", step)
+                assert few or step in ALLOWED or FINE.search(step), f"{step}\n{statement}"
+
+
+@pytest.mark.parametrize("statement", [leasing._NEXT, waiting._AHEAD])
+def test_the_next_ones_come_out_of_the_index_in_order(tmp_path: Path, statement: Select[Any]) -> None:
+    sql = re.sub(r"\sFOR UPDATE.*", "", str(statement.compile(compile_kwargs={"render_postcompile": True})))
+
+    async def make() -> None:
+        async with world(tmp_path):
+            pass
+
+    asyncio.run(make())
+    with sqlite3.connect(tmp_path / "laterna.db") as connection:
+        named = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+        steps = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", named)]
+    assert any("ix_requests_next" in step for step in steps), steps
+    assert not any("TEMP B-TREE" in step for step in steps), steps
