@@ -100,6 +100,28 @@ def test_the_queue_is_ordered_by_priority_then_age(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_far_back_in_the_queue_places_are_at_most_a_second_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("laterna.requests.places.EXACT", 3)
+
+    async def scene(w: World) -> None:
+        async def seen() -> list[int | None]:
+            return [(await w.requests.get(DEFAULT_TENANT, r)).position for r in made]
+
+        made = [await w.submit() for _ in range(8)]
+        w.clock.advance(1)
+        assert await seen() == list(range(8))
+        leases = [one.lease for one in await w.requests.lease("cpu", 2)]
+        for lease in leases:
+            await w.requests.started(lease)
+        near, far = (await seen())[:6], (await seen())[6:]
+        assert near == [None, None, 0, 1, 2, 3]
+        assert far == [6, 7], "as they were in the picture"
+        w.clock.advance(1)
+        assert await seen() == [None, None, *range(6)]
+
+    play(tmp_path, scene)
+
+
 def test_a_full_queue_refuses(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         await w.submit()

@@ -13,10 +13,18 @@ from laterna.store.schema import payloads, requests
 IS_QUEUED = requests.c.state == literal_column("'queued'")  # spelt out, as the partial index wants it
 ORDER = (requests.c.priority, requests.c.created_us, requests.c.id)  # who comes first
 
-# How many wait before one.
-_AHEAD = select(func.count()).where(
-    IS_QUEUED, tuple_(*ORDER) < tuple_(bindparam("priority"), bindparam("created_us"), bindparam("id"))
+Place = tuple[int, int, str]  # priority, time of submission, id: whoever's is lower is leased first
+
+# How many wait before one, counted no further than asked for.
+_AHEAD = select(func.count()).select_from(
+    select(literal_column("1"))
+    .where(IS_QUEUED, tuple_(*ORDER) < tuple_(bindparam("priority"), bindparam("created_us"), bindparam("id")))
+    .limit(bindparam("most"))
+    .subquery()
 )
+
+# All that may be leased, in order.
+_PLACES = select(*ORDER).where(IS_QUEUED).order_by(*ORDER)
 
 # How many wait in all, those for their time included.
 _LENGTH = select(
@@ -45,10 +53,16 @@ def submit(connection: Connection, row: Mapping[str, Any], payload: Mapping[str,
     events.append(connection, row["id"], row["created_us"], events.SUBMITTED, row["endpoint"])
 
 
-def position(connection: Connection, priority: int, created_us: int, request_id: str) -> int:
-    """How many will be leased before it, if nobody else comes: 0 for the next."""
-    place = {"priority": priority, "created_us": created_us, "id": request_id}
-    return int(connection.execute(_AHEAD, place).scalar_one())
+def position(connection: Connection, place: Place, most: int) -> int:
+    """How many will be leased before it, if nobody else comes, counted up to `most`: 0 for the next."""
+    priority, created_us, request_id = place
+    named = {"priority": priority, "created_us": created_us, "id": request_id, "most": most}
+    return int(connection.execute(_AHEAD, named).scalar_one())
+
+
+def places(connection: Connection) -> list[Place]:
+    """Everybody's, in order."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(_PLACES)]
 
 
 def length(connection: Connection, card_id: str | None = None) -> int:

@@ -12,6 +12,7 @@ from laterna.billing.quotes import quote
 from laterna.contracts.generation import SCHEMA_VERSION
 from laterna.errors import Conflict, DeadlineUnreachable, InvalidInput, Problem, QueueFull
 from laterna.queue import waiting
+from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.views import view_of
 from laterna.store.states import QUEUED, SCHEDULED
@@ -68,14 +69,16 @@ def check_deadlines(asked: Submission, now_us: int) -> None:
             raise DeadlineUnreachable(f"{name} lies {(now_us - moment) / 1e6:.3f} s in the past; give a later time")
 
 
-def admit(connection: Connection, asked: Submission, row: Any, payload: Any, queue_length: int) -> Receipt:
+def admit(
+    connection: Connection, places: Places, asked: Submission, row: Any, payload: Any, queue_length: int
+) -> Receipt:
     """Insert it. Raises QueueFull where too many wait, Conflict where its idempotency key is another's."""
     if asked.idempotency_key is not None:
         earlier = waiting.of_idempotency_key(connection, asked.tenant, asked.idempotency_key)
         if earlier is not None:
-            return _repeated(connection, asked, earlier, payload["raw_input"])
+            return _repeated(connection, places, asked, earlier, payload["raw_input"])
     _room(connection, asked, queue_length)
-    ahead = waiting.position(connection, asked.priority, row["created_us"], row["id"])
+    ahead = places.ahead(connection, (asked.priority, row["created_us"], row["id"]))
     waiting.submit(connection, row, payload)
     return Receipt(
         request_id=row["id"],
@@ -95,11 +98,11 @@ def _room(connection: Connection, asked: Submission, queue_length: int) -> None:
         raise QueueFull(f"{most} requests or more wait for {asked.card_id!r} already (fal_max_queue_length); try later")
 
 
-def _repeated(connection: Connection, asked: Submission, earlier: Any, raw_input: bytes) -> Receipt:
+def _repeated(connection: Connection, places: Places, asked: Submission, earlier: Any, raw_input: bytes) -> Receipt:
     same_input = earlier.raw_input is None or earlier.raw_input == raw_input
     if earlier.endpoint != asked.endpoint or not same_input:
         raise Conflict(f"the idempotency key {asked.idempotency_key!r} was used for another request; use a new one")
-    view = view_of(connection, asked.tenant, earlier.id)
+    view = view_of(connection, places, asked.tenant, earlier.id)
     return Receipt(
         request_id=view.request_id,
         position=view.position or 0,

@@ -26,6 +26,7 @@ from laterna.requests import expiry, listing, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Delivery
+from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.views import Output, RequestView, Trouble
 from laterna.store.ids import Ids, well_formed
@@ -81,6 +82,7 @@ class Requests:
         self._clock = clock
         self._webhook_body = webhook_body
         self._ids = Ids()
+        self._places = Places(clock)
         self._queue_length = settings.queue_length
         self._attempts = settings.attempts
         self._lease_us = round(settings.lease_seconds * 1e6)
@@ -97,11 +99,11 @@ class Requests:
         now = self._clock.now_us()
         check_deadlines(asked, now)
         row, payload = rows_of(asked, self._ids.new(now), now, self._attempts, self._keep_seconds)
-        return await self._store.write(lambda c: admit(c, asked, row, payload, self._queue_length))
+        return await self._store.write(lambda c: admit(c, self._places, asked, row, payload, self._queue_length))
 
     async def get(self, tenant: str, request_id: str) -> RequestView:
         """The request as it is now. Raises RequestNotFound, for other tenants' ids and malformed ones too."""
-        return await self._store.read(lambda c: views.view_of(c, tenant, request_id))
+        return await self._store.read(lambda c: views.view_of(c, self._places, tenant, request_id))
 
     async def raw_input(self, tenant: str, request_id: str) -> Any:
         """The JSON value that was sent; None once it is deleted, or where there is no such request."""
@@ -212,7 +214,7 @@ class Requests:
 
         def read(connection: Connection) -> list[tuple[outbox.Due, RequestView]]:
             found = outbox.due(connection, most, now)
-            return [(due, views.view_of(connection, due.tenant, due.request_id)) for due in found]
+            return [(due, views.view_of(connection, self._places, due.tenant, due.request_id)) for due in found]
 
         ready = []
         for due, view in await self._store.read(read):

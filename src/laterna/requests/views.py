@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import RequestNotFound
-from laterna.queue.waiting import position
+from laterna.requests.places import Places
 from laterna.store.ids import well_formed
 from laterna.store.schema import files, outputs, payloads, requests
 from laterna.store.states import OK, RUNNING, SETTLED, WAITING
@@ -110,14 +110,14 @@ class RequestView:
         return self.state == SETTLED
 
 
-def view_of(connection: Connection, tenant: str, request_id: str) -> RequestView:
+def view_of(connection: Connection, places: Places, tenant: str, request_id: str) -> RequestView:
     """Raises RequestNotFound for ids that are not the tenant's, malformed ones included."""
     row = None
     if well_formed(request_id):
         row = connection.execute(_ONE, {"tenant": tenant, "request": request_id}).mappings().first()
     if row is None:
         raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
-    return view(row, _position(connection, row), _outputs(connection, row))
+    return view(row, _position(connection, places, row), _outputs(connection, row))
 
 
 def raw_input(connection: Connection, tenant: str, request_id: str) -> Any:
@@ -184,11 +184,11 @@ def _generation(text: bytes | None) -> Generation | None:
         return None
 
 
-def _position(connection: Connection, row: RowMapping) -> int | None:
+def _position(connection: Connection, places: Places, row: RowMapping) -> int | None:
     if row["state"] in (RUNNING, SETTLED):
         return None
     if row["state"] in WAITING:
-        return position(connection, row["priority"], row["created_us"], row["id"])
+        return places.ahead(connection, (row["priority"], row["created_us"], row["id"]))
     return 0
 
 
