@@ -43,6 +43,10 @@ class Ear:
             await asyncio.wait_for(self._news.wait_for(lambda: len(found()) >= count), 60)
         return found()[count - 1]
 
+    async def until_lost(self, count: int) -> None:
+        async with self._news:
+            await asyncio.wait_for(self._news.wait_for(lambda: self.losses >= count), 60)
+
 
 @asynccontextmanager
 async def fleet(folder: Path, ear: Ear, device: str = "cpu") -> AsyncIterator[LocalFleet]:
@@ -122,8 +126,6 @@ async def test_an_unknown_family_fails_the_request_and_not_the_worker(tmp_path: 
 async def test_a_device_that_is_not_there_is_reported_and_does_not_spin(tmp_path: Path) -> None:
     ear = Ear()
     async with fleet(tmp_path, ear, device="cuda:99") as running:
-        async with asyncio.timeout(60):
-            while running.workers["w"].problem is None:
-                await asyncio.sleep(0.1)
-        assert "cuda:99" in running.workers["w"].problem
+        await ear.until_lost(2)
+        assert "cuda:99" in (running.workers["w"].problem or "")
         assert running.workers["w"].ready is None
