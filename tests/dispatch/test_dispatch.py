@@ -153,6 +153,9 @@ async def test_a_silent_worker_loses_its_leases(tmp_path: Path) -> None:
         view = await at.settled(request)
         assert view.outcome == "ok"
         assert view.attempts == 2
+        rest = [await at.submit(card="test/blank", seed=n) for n in range(30)]
+        for other in rest:
+            assert (await at.settled(other)).outcome == "ok"
 
 
 async def test_estimates_follow_what_was_measured(tmp_path: Path) -> None:

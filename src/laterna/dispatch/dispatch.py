@@ -207,6 +207,7 @@ class Dispatch:
     async def _tidy(self) -> None:
         """Take back leases that ran out, end what waited or ran too long."""
         for request_id in await self._requests.reclaim():
+            self._take_back(request_id)
             self._board.changed(request_id)
         longest = self._settings.generation_seconds
         now = self._clock.monotonic_ns()
@@ -216,6 +217,14 @@ class Dispatch:
                     late = f"the request ran longer than {longest:g} s; ask for fewer steps or pictures"
                     self._tell_worker(worker, Cancel(lease=lease))
                     await self._settle(worker, Failed(lease=lease, code=GenerationTimeout.code, message=late))
+
+    def _take_back(self, request_id: str) -> None:
+        """Its lease is over: whoever holds it works in vain."""
+        for worker, held in self._held.items():
+            for lease in [lease for lease in held.values() if lease.request_id == request_id]:
+                held.pop(lease.token)
+                self._begun.pop(lease.token, None)
+                self._tell_worker(worker, Cancel(lease=lease))
 
     def _tell(self, lease: Lease, message: Cancel | Watch) -> None:
         for worker, held in self._held.items():
