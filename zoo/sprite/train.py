@@ -41,14 +41,14 @@ def train(folder: Path, bank: data.Bank, basis: latents.Basis, plan: Plan) -> No
     course = checkpoint.Course(
         network=painter, optimizer=optimizer, path=folder / "painter.pt", decay=0.9985, minutes=plan.minutes
     )
-    total = 0.0
+    losses: list[float] = []
     while course.step < plan.steps and not course.over():
         loss = _loss(painter, bank, basis, course.step)
         course.advance(loss, RATE * checkpoint.falling(course.step, plan.steps, 300))
-        total += loss.item()
+        losses.append(loss.item())
         if course.step % 100 == 0:
-            course.note(f"{total / 100:.4f}")
-            total = 0.0
+            course.note(f"{np.mean(losses):.4f}")
+            losses.clear()
         course.save(now=course.step == plan.steps or course.over())
 
 
