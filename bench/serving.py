@@ -22,7 +22,7 @@ CLIENTS = (1, 4, 16)
 
 def measure(quick: bool) -> Report:
     """Closed loop of 1, 4 and 16 clients; blocks of both servers alternate; same weights, steps and guidance."""
-    blocks, a_client = (2, 2) if quick else (5, 4)
+    blocks, a_client, warming = (1, 1, 2) if quick else (3, 3, 32)
     with (
         tempfile.TemporaryDirectory() as folder,
         laterna(Path(folder), "laterna/sprite", BODY) as ours,
@@ -30,12 +30,12 @@ def measure(quick: bool) -> Report:
     ):
         targets = (ours, theirs)
         for target in targets:
-            asyncio.run(drive(target, 16, 32))  # warms up: loads the model, learns the costs
+            asyncio.run(drive(target, 16, warming))  # loads the model, learns the costs
         seen: dict[tuple[str, int], list[Block]] = {(t.name, n): [] for t in targets for n in CLIENTS}
         for _ in range(blocks):
             for clients in CLIENTS:
                 for target in targets:
-                    count = max(4, clients * a_client)
+                    count = max(2, clients * a_client)
                     seen[target.name, clients].append(asyncio.run(drive(target, clients, count)))
     return _report(seen)
 

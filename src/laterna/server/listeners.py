@@ -20,9 +20,15 @@ STOP_SECONDS = 5
 def bind(host: str, port: int, setting: str) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises ConfigError naming the setting to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is: else answers wait 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        return listening
     except OSError as error:
+        listening.close()
         raise ConfigError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another with --{setting}"
         ) from error
