@@ -16,6 +16,7 @@ def serve(settings: Settings) -> None:
 
 
 def _welcome(settings: Settings, address: Address) -> str:
+    laterna = sys.argv[0] if sys.argv[0].endswith("laterna") else "laterna"
     return f"""
 Laterna is up.
 
@@ -25,9 +26,9 @@ Laterna is up.
 
 Try it, in another terminal:
 
-  laterna run laterna/sprite "a red fox on a teal background" -o fox.png
-  laterna exec -- python -c 'import fal_client; print(fal_client.run("laterna/sprite", {{"prompt": "a cat"}}))'
-  eval "$(laterna env)"        # the same settings for every client started from this shell
-  laterna models
+  {laterna} run laterna/sprite "a red fox on a teal background" -o fox.png
+  {laterna} exec -- python -c 'import fal_client; print(fal_client.run("laterna/sprite", {{"prompt": "a cat"}}))'
+  eval "$({laterna} env)"  # the same settings for every client started from this shell
+  {laterna} models
   curl {address.http}/laterna/sprite -H "Authorization: Key $FAL_KEY" -d '{{"prompt": "a rocket"}}'
 """
