@@ -28,6 +28,6 @@ def node_folder() -> Path:
 
 
 def missing(what: str) -> None:
-    if os.environ.get("LATERNA_REQUIRE_TOOLS"):
+    if os.environ.get("REQUIRE_TEST_TOOLS"):
         pytest.fail(what)
     pytest.skip(what)

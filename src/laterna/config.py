@@ -21,6 +21,7 @@ from laterna.errors import ConfigError
 
 FILE = "laterna.toml"
 PREFIX = "LATERNA_"
+NO_SETTING = "LATERNA_URL"  # what `laterna env` tells clients
 IPNetwork = IPv4Network | IPv6Network
 
 
@@ -88,7 +89,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) 
         key: _parse(key, value, "--" + key.replace("_", "-")) for key, value in flags.items() if value is not None
     }
     for name, text in environ.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and name != NO_SETTING:
             key = name.removeprefix(PREFIX).lower()
             values.setdefault(key, _parse(key, text, name))
     data = values.get("data", Settings().data)

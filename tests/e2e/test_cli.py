@@ -99,6 +99,10 @@ def test_env_prints_shell_lines_that_a_shell_takes(server: Server) -> None:
     assert server.address.intercept_token in proxy
 
 
+def test_commands_still_work_where_the_clients_settings_are(server: Server) -> None:
+    assert laterna(server.data, "models", LATERNA_URL=server.address.http).returncode == 0
+
+
 def test_exec_hands_on_the_exit_status_and_needs_a_server(server: Server, tmp_path: Path) -> None:
     assert laterna(server.data, "exec", "--", "sh", "-c", "exit 7").returncode == 7
     alone = laterna(tmp_path, "exec", "--", "true")

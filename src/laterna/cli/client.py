@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -73,7 +74,7 @@ def connect_or_start(settings: Settings) -> Iterator[Client]:
     command += ["--port", "0", "--tls-port", "0", "--set", "log_level=error"]
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     said = settings.data / LOG
-    with said.open("wb") as log:
+    with os.fdopen(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         yield _until_up(settings, server)

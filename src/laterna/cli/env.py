@@ -47,6 +47,7 @@ def variables(settings: Settings, address: Address, *, intercept: bool) -> dict[
     if intercept:
         proxy = f"http://laterna:{address.intercept_token}@127.0.0.1:{address.intercept_port}"
         found |= {"HTTPS_PROXY": proxy, "NODE_USE_ENV_PROXY": "1", "NO_PROXY": "localhost,127.0.0.1"}
+        found |= {"https_proxy": proxy, "no_proxy": found["NO_PROXY"]}  # many clients prefer these
     return found
 
 
