@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from laterna.clock import ManualClock, SystemClock
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.contracts.messages import Lease, Progress, Started
+from laterna.engine.engine import Engine
 from laterna.engine.metering import divide
+from laterna.engine.residency import Residency
 from laterna.errors import MissingWeights
-from laterna.families.family import Family
+from laterna.families.family import Family, Picture
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
 from tests.engine.toy import MODEL, Heard, Toy, alone, drain, engine, job, order
@@ -170,10 +175,6 @@ class TwoModels:
 
 
 def _two_models(budget: int) -> tuple[TwoModels, Heard, object]:
-    from laterna.clock import SystemClock
-    from laterna.engine.engine import Engine
-    from laterna.engine.residency import Residency
-
     loader, heard, clock = TwoModels(), Heard(), SystemClock()
     residency = Residency(loader, budget, clock)
     running = Engine(residency, Policy(clock, CostModel(), Shares()), clock, heard)
@@ -194,6 +195,45 @@ def test_models_that_do_not_fit_together_take_turns() -> None:
     loader, heard, _ = _two_models(budget=1500)
     assert set(loader.loads) == {"one", "two"}
     assert len(heard.completed) == 3
+
+
+def test_a_model_that_waits_for_room_gets_it_while_another_stays_busy() -> None:
+    """Newcomers of the resident model keep arriving; the request for the other comes through all the same."""
+    clock, heard = ManualClock(), Heard()
+    running = Engine(Residency(TwoModels(), 1500, clock), Policy(clock, CostModel(), Shares()), clock, heard)
+    for turn in range(2000):
+        if turn % 8 == 0:
+            name = f"a{turn}"
+            running.submit(order(name, job(steps=20), model=_ref("one"), created_us=clock.now_us()))
+        if turn == 10:
+            running.submit(order("b", job(steps=20), model=_ref("two"), created_us=clock.now_us()))
+        running.turn()
+        clock.advance(0.1)
+        if "b" in heard.completed:
+            return
+    raise AssertionError("the other model was starved")
+
+
+def _ref(name: str) -> ModelRef:
+    return ModelRef(id=name, revision="1", family="toy", weights="builtin:none", resident_bytes=1000)
+
+
+class BlindToy(Toy):
+    """Its previews fail: a single picture is decoded before the end."""
+
+    def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
+        if float(x.abs().max()) < 100 and jobs[0].previews and self.batches and len(self.batches) < 12:
+            raise RuntimeError("out of memory")
+        return super().decode(x, jobs)
+
+
+def test_a_preview_that_fails_costs_nobody_a_request() -> None:
+    heard, toy = Heard(), BlindToy()
+    running = engine(toy, heard)
+    running.submit(order("watched", job(steps=12, previews=True)))
+    running.submit(order("neighbour", job("y", steps=3)))
+    drain(running)
+    assert set(heard.completed) == {"watched", "neighbour"}
 
 
 def test_a_model_that_fits_nowhere_fails_its_requests_only() -> None:

@@ -34,8 +34,8 @@ class Janitor:
             try:
                 await self._purge(await self._requests.sweep())
                 await self._parts.sweep(self._clock.now_us() - UNFINISHED_US)
-            except LaternaError as error:
-                log.error("what has expired could not be deleted; trying again", error=error.message)
+            except (LaternaError, OSError) as error:
+                log.error("what has expired could not be deleted; trying again", error=str(error))
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _purge(self, keys: list[str]) -> None:

@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -77,9 +77,6 @@ class Engine:
             if sample.run.order.lease == lease:
                 sample.run.watched = True
 
-    def leases(self) -> list[Lease]:
-        return list({sample.run.order.lease.token: sample.run.order.lease for sample in self._samples}.values())
-
     def resident(self) -> list[str]:
         return self._residency.names()
 
@@ -87,7 +84,7 @@ class Engine:
         """One device call, or one model loaded; False when there is nothing to do."""
         waiting: set[str] = set()
         while True:
-            ready = [sample for sample in self._samples if sample.run.order.model.name not in waiting]
+            ready = [sample for sample in self._samples if _may_run(sample, waiting)]
             plan = self._policy.plan([_candidate(sample) for sample in ready])
             if plan is None:
                 return False
@@ -95,7 +92,8 @@ class Engine:
             family = self._family(members[0].run)
             if family is not None:
                 break
-            waiting.add(plan.model)
+            if members[0] in self._samples:  # else it cannot be loaded at all, and its requests have failed
+                waiting.add(plan.model)
         grouped = _same_group(family, members)
         self._run(plan, family, grouped)
         return True
@@ -117,7 +115,8 @@ class Engine:
         return None
 
     def _say_loading(self, ref: ModelRef) -> None:
-        for run in {s.run for s in self._samples if s.run.order.model == ref}:
+        for run in {s.run for s in self._samples if s.run.order.model == ref and not s.run.told_loading}:
+            run.told_loading = True
             note = f"loading {ref.id} ({ref.weights})"
             self._audience.say(Note(lease=run.order.lease, level="INFO", message=note))
             steps = run.order.generation.steps
@@ -128,8 +127,9 @@ class Engine:
     def _run(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
         """Carry the call out; if it fails, each member again by itself, so that a bad sample fails alone."""
         self._start(members)
+        begun = self._clock.monotonic_ns()
         try:
-            self._call(plan, family, members)
+            settle = self._call(plan.stage, family, members)
         except (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, MemoryError, LaternaError) as error:
             if len(members) > 1:
                 for member in members:
@@ -137,6 +137,9 @@ class Engine:
                         self._run(plan, family, [member])
             else:
                 self._fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
+            return
+        self._meter(plan, members, begun)
+        settle()
 
     def _start(self, members: Iterable[Sample]) -> None:
         for run in {sample.run for sample in members}:
@@ -144,20 +147,16 @@ class Engine:
                 run.started_ns = self._clock.monotonic_ns()
                 self._audience.say(Started(lease=run.order.lease))
 
-    def _call(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
-        begun = self._clock.monotonic_ns()
-        if plan.stage == "encode":
+    def _call(self, stage: str, family: Family, members: Sequence[Sample]) -> Callable[[], None]:
+        """The device call, and how to settle it: what may fail changes nothing, and what changes does not fail."""
+        if stage == "encode":
             encoded = runner.encode(family, members)
-            self._meter(plan, members, begun)
-            self._settle_encoded(members, encoded)
-        elif plan.stage == "denoise":
+            return lambda: self._settle_encoded(members, encoded)
+        if stage == "denoise":
             denoised = runner.denoise(family, members)
-            self._meter(plan, members, begun)
-            self._settle_denoised(family, members, denoised)
-        else:
-            pictures = runner.decode(family, members)
-            self._meter(plan, members, begun)
-            self._settle_decoded(members, pictures)
+            return lambda: self._settle_denoised(family, members, denoised)
+        pictures = runner.decode(family, members)
+        return lambda: self._settle_decoded(members, pictures)
 
     def _meter(self, plan: StepPlan, members: Sequence[Sample], begun: int) -> None:
         device_ns = self._clock.monotonic_ns() - begun
@@ -208,9 +207,14 @@ class Engine:
         now = self._clock.monotonic_ns()
         if run.watched and now - run.preview_ns >= PREVIEW_NS and sample.step < sample.steps:
             run.preview_ns = now
-            self._audience.preview(progress, sample.index, runner.preview(family, sample, result.clean))
-        else:
-            self._audience.say(progress)
+            try:
+                picture = runner.preview(family, sample, result.clean)
+            except (RuntimeError, ValueError, MemoryError):
+                run.watched = False  # a preview is no reason to fail
+            else:
+                self._audience.preview(progress, sample.index, picture)
+                return
+        self._audience.say(progress)
 
     def _settle_decoded(self, members: Sequence[Sample], pictures: Sequence[Picture]) -> None:
         for sample, picture in zip(members, pictures, strict=True):
@@ -246,6 +250,11 @@ def _candidate(sample: Sample) -> Candidate:
         created_us=order.created_us,
         finish_by_us=order.finish_by_us,
     )
+
+
+def _may_run(sample: Sample, waiting: set[str]) -> bool:
+    """While a model waits for room, others finish what they began and begin nothing, so that room comes."""
+    return sample.run.order.model.name not in waiting and not (waiting and sample.stage == "encode")
 
 
 def _members(plan: StepPlan, samples: Iterable[Sample]) -> list[Sample]:

@@ -15,6 +15,7 @@ class Run:
     pictures_left: int  # samples not decoded yet
     watched: bool = False  # whether somebody wants previews
     started_ns: int | None = None  # monotonic time of the first device call; absent before
+    told_loading: bool = False  # whether its owner knows that the model is being loaded
     preview_ns: int = 0  # monotonic time of the last preview
     spent: dict[str, list[int]] = field(default_factory=dict)  # stage -> [calls, device nanoseconds]
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ import structlog
 from laterna.contracts.frames import pack, server_reader
 from laterna.contracts.messages import VERSION, Beat, FromWorker, Ready, Stop, ToWorker
 from laterna.contracts.station import Station
+from laterna.errors import LaternaError
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +113,7 @@ class LocalWorker:
             self._writer.close()
             self.kill()
             status = await self._process.wait()
-            await self._hearer.lost(self.name)
+            await self._told(self._hearer.lost(self.name))
         return status
 
     async def _listen(self, source: asyncio.StreamReader) -> None:
@@ -129,7 +131,14 @@ class LocalWorker:
                 self.ready, self.problem = message, None
             elif isinstance(message, Beat):
                 self.resident = tuple(message.resident)
-            await self._hearer.heard(self.name, message)
+            await self._told(self._hearer.heard(self.name, message))
+
+    async def _told(self, hearing: Awaitable[None]) -> None:
+        """What the hearer cannot take in now (its store is busy) costs no worker: leases will run out."""
+        try:
+            await hearing
+        except LaternaError as error:
+            log.error("what a worker said was not kept", worker=self.name, error=error.message)
 
 
 class LocalFleet:

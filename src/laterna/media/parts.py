@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import obstore
 
@@ -100,10 +101,18 @@ class Parts:
     def _sweep(self, before_s: float) -> int:
         # A process that dies while it writes leaves `name#1` behind, which obstore itself neither lists nor removes.
         begun = [*self._media.folder.rglob("*#*"), *(self._media.folder / FOLDER).rglob("*-*")]
-        old = [path for path in begun if path.stat().st_mtime < before_s]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        return sum(_drop_if_older(path, before_s) for path in begun)
+
+
+def _drop_if_older(path: Path, before_s: float) -> bool:
+    """Whether it was dropped; one that is gone meanwhile was finished by its writer."""
+    try:
+        old = path.stat().st_mtime < before_s
+    except FileNotFoundError:
+        return False
+    if old:
+        path.unlink(missing_ok=True)
+    return old
 
 
 def _folder(key: str) -> str:
