@@ -16,7 +16,7 @@ from laterna.contracts.messages import Lease, Progress, Started
 from laterna.engine.engine import Engine
 from laterna.engine.metering import divide
 from laterna.engine.residency import Residency
-from laterna.errors import MissingWeights
+from laterna.errors import MissingWeights, ModelTooLarge
 from laterna.families.family import Family, Picture
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
@@ -246,6 +246,13 @@ def test_a_model_that_fits_nowhere_fails_its_requests_only() -> None:
     assert heard.failures()["a"].code == "model_too_large"
     assert "memory_gb" in heard.failures()["a"].message
     assert set(heard.completed) == {"b"}
+
+
+def test_a_model_is_counted_as_wide_as_the_device_loads_it() -> None:
+    clock = SystemClock()
+    assert Residency(TwoModels(), 1000, clock).load(_ref("one"), ()) is not None
+    with pytest.raises(ModelTooLarge):
+        Residency(TwoModels(), 1999, clock, 2).load(_ref("one"), ())
 
 
 @pytest.fixture(autouse=True)

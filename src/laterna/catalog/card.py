@@ -47,7 +47,7 @@ class Card:
     licence_url: str = ""
     commercial: bool = True  # whether the licence lets the outputs' maker earn money with the model
     tags: tuple[str, ...] = ()
-    resident_bytes: int  # expected size on the device
+    resident_bytes: int  # expected size on the device at 16 bits a number
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # the family's own knobs
     price: Price = Price()
     endpoints: tuple[Endpoint, ...]

@@ -40,7 +40,7 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     family: str  # a name of `laterna.families`
     weights: str  # builtin:NAME, path:FOLDER-OR-FILE or hub:OWNER/NAME[@REVISION]
     settings: dict[str, str | int | float | bool] = {}  # the family's own knobs, from the card
-    resident_bytes: int  # expected size on the device; decides what must leave memory before it is loaded
+    resident_bytes: int  # expected size on the device at 16 bits a number: what must be free before it is loaded
 
     @property
     def name(self) -> str:

@@ -31,8 +31,10 @@ class Resident:
 class Residency:
     """The models in memory, by id and revision."""
 
-    def __init__(self, load: Loader, budget_bytes: int, clock: Clock) -> None:
+    def __init__(self, load: Loader, budget_bytes: int, clock: Clock, widening: int = 1) -> None:
+        """`widening`: how many times a model takes the 16 bits a number that its card counts with."""
         self._load = load
+        self._widening = widening
         self._budget = budget_bytes
         self._clock = clock
         self._models: dict[str, Resident] = {}
@@ -53,12 +55,13 @@ class Residency:
 
         Raises WeightsError: unreadable, unsafe, missing, or ModelTooLarge.
         """
-        if ref.resident_bytes > self._budget:
+        wanted = ref.resident_bytes * self._widening
+        if wanted > self._budget:
             raise ModelTooLarge(
-                f"model {ref.id!r} needs about {_gb(ref.resident_bytes)}, the device has {_gb(self._budget)} "
+                f"model {ref.id!r} needs about {_gb(wanted)}, the device has {_gb(self._budget)} "
                 "for models; choose a smaller model, or raise memory_gb if the machine has more"
             )
-        if not self._make_room(ref.resident_bytes, busy):
+        if not self._make_room(wanted, busy):
             return None
         begun = self._clock.monotonic_ns()
         family = self._load(ref)

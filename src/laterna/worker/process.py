@@ -60,7 +60,8 @@ class Worker:
         self._device = open_device(station.device, station.memory_gb, station.threads)
         self._costs = CostModel.load(station.costs_file)
         self._outputs = Outputs(MediaStore(Path(station.media)), self._say)
-        residency = Residency(lambda ref: _load(ref, self._device), self._device.memory_bytes, clock)
+        widening = self._device.dtype.itemsize // 2
+        residency = Residency(lambda ref: _load(ref, self._device), self._device.memory_bytes, clock, widening)
         self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
 
     def serve(self) -> None:
