@@ -30,16 +30,43 @@ class Admitted:
 
 
 async def admit(request: Request, services: Services, endpoint_id: str, *, previews: bool = False) -> Admitted:
-    """Put what this HTTP request asks for into the queue.
+    """Put what this HTTP request of fal's asks for into the queue.
 
-    Raises EndpointNotFound, Unauthorized, Forbidden, InvalidInput, PayloadTooLarge, BadRequest, QueueFull,
-    DeadlineUnreachable, Conflict or Unavailable; nothing is queued then.
+    Raises EndpointNotFound, Unauthorized, Forbidden, PayloadTooLarge, BadRequest and all that `submit` raises; nothing
+    is queued then.
     """
     card, endpoint = services.catalog.endpoint(endpoint_id)
     caller = await caller_of(request, services, endpoint.id(card))
+    raw = query_input(request) if request.method == "GET" else await read_posted(request, services)
+    return await submit(request, services, caller, endpoint_id, raw, dialect="fal", previews=previews)
+
+
+async def read_posted(request: Request, services: Services) -> object:
+    """The JSON value of the body. Raises PayloadTooLarge above the setting, BadRequest for what is no JSON."""
+    return await read_json(request, round(services.settings.body_mb * 1_000_000))
+
+
+async def submit(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    endpoint_id: str,
+    raw: object,
+    *,
+    dialect: str,
+    previews: bool = False,
+) -> Admitted:
+    """Put an input into the queue for a caller, treated as the HTTP request's headers and query say.
+
+    Args:
+        raw: JSON, in the endpoint's own words.
+        dialect: whose shape its sender wants answers in.
+
+    Raises EndpointNotFound, InvalidInput, QueueFull, DeadlineUnreachable, Conflict or Unavailable; nothing is queued
+    then.
+    """
+    card, endpoint = services.catalog.endpoint(endpoint_id)
     asked = read_asked(request)
-    limit = round(services.settings.body_mb * 1_000_000)
-    raw = query_input(request) if request.method == "GET" else await read_json(request, limit)
     job = endpoint.contract.normalise(endpoint.contract.parse(raw))
     now = services.clock.now_us()
     start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
@@ -47,7 +74,7 @@ async def admit(request: Request, services: Services, endpoint_id: str, *, previ
         Submission(
             tenant=caller.tenant,
             key_id=caller.key_id,
-            dialect="fal",
+            dialect=dialect,
             endpoint=endpoint.id(card),
             card_id=card.id,
             model_revision=card.revision,

@@ -8,13 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from laterna.api.dialects import refusal
 from laterna.api.downloads import Downloads
 from laterna.api.edge import Edge
-from laterna.api.errors import BadRequest, MethodNotAllowed, error_response
+from laterna.api.errors import BadRequest, MethodNotAllowed
 from laterna.api.fal import FalQueue
 from laterna.api.fal_run import FalRun
 from laterna.api.health import Health
 from laterna.api.hosts import Hosts
+from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.platform import Platform
 from laterna.api.proxy import Proxy
@@ -26,7 +28,8 @@ from laterna.errors import LaternaError, NotFound
 
 def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
-    surfaces = (Page, Health, Platform, AppTokens, Uploads, Downloads, FalQueue, FalRun)  # the last takes any path
+    # The last takes any path.
+    surfaces = (Page, Health, Platform, AppTokens, Uploads, Downloads, OpenAI, FalQueue, FalRun)
     routed = Starlette(
         routes=[route for surface in surfaces for route in surface(services).routes()],
         exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},
@@ -37,7 +40,7 @@ def create_app(services: Services) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, LaternaError)
-    return error_response(error)
+    return refusal(request.url.path, error)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
@@ -45,13 +48,16 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        response = error_response(MethodNotAllowed(f"{request.method} is not for this address; use {allowed}"))
+        wrong_method = MethodNotAllowed(f"{request.method} is not for this address; use {allowed}")
+        response = refusal(request.url.path, wrong_method)
         response.headers["allow"] = allowed
         return response
-    path = request.url.path[:200]
-    return error_response(NotFound(f"nothing at {path!r}") if error.status_code == 404 else BadRequest(error.detail))
+    path = request.url.path
+    unknown = error.status_code == 404
+    return refusal(path, NotFound(f"nothing at {path[:200]!r}") if unknown else BadRequest(error.detail))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     """Nobody expected this; the edge has logged it."""
-    return error_response(LaternaError("the server failed; its log has more, under this answer's x-fal-request-id"))
+    trouble = LaternaError("the server failed; its log has more, under this answer's x-fal-request-id")
+    return refusal(request.url.path, trouble)

@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = "x-fal-request-id"
+OPENAI_REQUEST_ID = "x-request-id"  # where OpenAI's clients look for the same id
 EXPOSED = ", ".join(
     (
         REQUEST_ID,
+        OPENAI_REQUEST_ID,
         "x-fal-request-timeout-type",
         "x-fal-error-type",
         "x-fal-billable-units",
@@ -33,7 +35,10 @@ EXPOSED = ", ".join(
     )
 )
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_ALLOWED = re.compile(r"authorization|content-type|accept|accept-language|range|cache-control|x-(app-)?fal-[a-z0-9-]+")
+_ALLOWED = re.compile(
+    r"authorization|content-type|accept|accept-language|range|cache-control"
+    r"|x-(app-)?fal-[a-z0-9-]+|x-stainless-[a-z0-9-]+|openai-(organization|project)"
+)
 _SECRET = re.compile(r"^((?:/cdn)?/files)/.*")
 
 
@@ -78,6 +83,7 @@ class _Answer:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             self.id = headers.setdefault(REQUEST_ID, self.id)
+            headers.setdefault(OPENAI_REQUEST_ID, self.id)
             headers.setdefault("access-control-allow-origin", "*")
             headers.setdefault("access-control-expose-headers", EXPOSED)
             headers.setdefault("cache-control", "no-store")

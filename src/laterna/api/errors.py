@@ -1,4 +1,4 @@
-"""Errors as HTTP: the one place where a code becomes a status, a body and headers, in fal's two shapes.
+"""Errors as HTTP: the one place where a code becomes a status; a body and headers in fal's two shapes.
 
 A model's error has a list of details, one for each field; any other has a text and an `error_type`. Both carry a
 `message` as well, because the JavaScript client reads nothing else.

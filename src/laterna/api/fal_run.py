@@ -5,25 +5,20 @@ Nobody else knows the id of such a request, so it is ended when its client goes;
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from laterna.api.admission import Admitted, admit, withdraw
+from laterna.api.admission import Admitted, admit
+from laterna.api.attended import CLIENT_GONE, abandon, attend
 from laterna.api.fal import SUBMIT_METHODS, result_response
 from laterna.api.fal_views import preview_output, result_body, trouble_body
 from laterna.api.hosts import Origin, origin_of
 from laterna.api.services import Services
-from laterna.api.sse import Events, EventStream, disconnected
+from laterna.api.sse import Events, EventStream
 from laterna.contracts.messages import Progress
-from laterna.errors import AlreadyCompleted
 from laterna.requests.requests import RequestView
-from laterna.requests.wait import LOOK_SECONDS, until_settled
-
-CLIENT_GONE = 499
+from laterna.requests.wait import LOOK_SECONDS
 
 
 class FalRun:
@@ -41,9 +36,8 @@ class FalRun:
     async def run(self, request: Request) -> Response:
         """Generate and answer with the output."""
         admitted = await admit(request, self._services, request.path_params["endpoint"])
-        view = await self._wait(request, admitted)
+        view = await attend(request, self._services, admitted)
         if view is None:
-            await self._abandon(admitted)
             return Response(status_code=CLIENT_GONE, headers=admitted.headers)
         return result_response(self._services, view, origin_of(request))
 
@@ -51,30 +45,7 @@ class FalRun:
         """Generate and show previews as events; the last event is the complete output."""
         admitted = await admit(request, self._services, request.path_params["endpoint"], previews=True)
         events = self._previews(admitted, origin_of(request))
-        return EventStream(events, admitted.headers, lambda: self._abandon(admitted))
-
-    async def _wait(self, request: Request, admitted: Admitted) -> RequestView | None:
-        """The settled request; None when the client went before."""
-        services, tenant = self._services, admitted.caller.tenant
-        settled = asyncio.ensure_future(
-            until_settled(services.requests, services.board, tenant, admitted.receipt.request_id)
-        )
-        gone = asyncio.ensure_future(disconnected(request.receive))
-        try:
-            await asyncio.wait({settled, gone}, return_when=asyncio.FIRST_COMPLETED)
-            return settled.result() if settled.done() else None
-        finally:
-            for task in (settled, gone):
-                task.cancel()
-            await asyncio.gather(settled, gone, return_exceptions=True)
-
-    async def _abandon(self, admitted: Admitted) -> None:
-        """End a request whose client has gone, unless somebody else watches it, or it is over."""
-        request_id = admitted.receipt.request_id
-        if admitted.receipt.repeated or self._services.board.watched(request_id):
-            return
-        with contextlib.suppress(AlreadyCompleted):
-            await withdraw(self._services, admitted.caller.tenant, request_id)
+        return EventStream(events, admitted.headers, lambda: abandon(self._services, admitted))
 
     async def _previews(self, admitted: Admitted, origin: Origin) -> Events:
         """Previews while it runs, then the output or the error."""

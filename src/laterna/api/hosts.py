@@ -1,9 +1,10 @@
 """Which surface a request is for, and under which addresses its client reaches us.
 
-A surface has a path (`/queue`, `/rest`, `/cdn`, `/platform`) on every host, and hosts of its own: `queue.`, `rest.`,
-`v3.` and `api.` before any of our names, and fal's own names, which clients reach us by through the intercepting proxy
-or a hosts file. All become paths before routing. A Host that is not ours is refused: it is another site's page in a
-browser, whose name was rebound to this machine. X-Forwarded headers are believed from trusted proxies alone.
+A surface has a path (`/queue`, `/rest`, `/cdn`, `/platform`, `/openai`) on every host. All but the last have hosts of
+their own: `queue.`, `rest.`, `v3.` and `api.` before any of our names, and fal's own names, which clients reach us by
+through the intercepting proxy or a hosts file. All become paths before routing. A Host that is not ours is refused: it
+is another site's page in a browser, whose name was rebound to this machine. X-Forwarded headers are believed from
+trusted proxies alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from laterna.api.errors import Misdirected, error_response
+from laterna.api.dialects import OPENAI, refusal
+from laterna.api.errors import Misdirected
 from laterna.config import IPNetwork, Settings
 from laterna.errors import ConfigError
 
@@ -35,7 +37,8 @@ FAL_HOSTS = {  # fal's own names -> the surface behind each
     "v3b.fal.media": "/cdn",
 }
 FIRST_LABELS = {"queue": "/queue", "rest": "/rest", "v3": "/cdn", "api": "/platform", "ws": ""}
-MOUNTS = ("/queue", "/rest", "/cdn", "/platform", "/api", "/health", "/ready")  # paths that mean the same on any host
+# Paths that mean the same on any host.
+MOUNTS = ("/queue", "/rest", "/cdn", "/platform", OPENAI, "/api", "/health", "/ready")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
@@ -82,10 +85,10 @@ class Hosts:
         surface = self._surface(host, scope)
         if surface is None:
             known = ", ".join(sorted(self._names))
-            refusal = Misdirected(
+            foreign = Misdirected(
                 f"this server is not {host[:80]!r}; it is {known}; add a name with the setting `names`"
             )
-            await error_response(refusal)(scope, receive, send)
+            await refusal(scope["path"], foreign)(scope, receive, send)
             return
         name = _HOST.fullmatch(host)
         own = name is not None and name["name"] in FAL_HOSTS

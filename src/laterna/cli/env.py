@@ -1,7 +1,7 @@
 """`laterna env` and `laterna exec`: what points every stock client at this server, for a shell or for one command.
 
 fal's Python client always uses TLS, so it gets the TLS address and the bundle of certificates; uploads go to hosts that
-are written into the clients and are reached only through the intercepting proxy.
+are written into the clients and are reached only through the intercepting proxy. OpenAI's clients take any address.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def variables(settings: Settings, address: Address, *, intercept: bool) -> dict[
         "FAL_QUEUE_RUN_HOST": f"{address.tls}/queue",
         "SSL_CERT_FILE": str(paths.bundle),
         "NODE_EXTRA_CA_CERTS": str(paths.authority),
+        "OPENAI_BASE_URL": f"{address.http}/openai/v1",
+        "OPENAI_API_KEY": key,
         "LATERNA_URL": address.http,
     }
     if intercept:

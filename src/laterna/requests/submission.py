@@ -21,7 +21,7 @@ class Submission:
     endpoint: str  # id, path included
     card_id: str
     model_revision: str
-    raw_input: object  # JSON, as it was sent
+    raw_input: object  # JSON, in the endpoint's own words
     generation: Generation
     price: Price = FREE  # of the card
     priority: int = NORMAL

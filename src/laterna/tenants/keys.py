@@ -135,7 +135,7 @@ class Keys:
         """
         scheme, _, text = (header or "")[:LONGEST].strip().partition(" ")
         if scheme.lower() not in ("key", "bearer") or not text.strip():
-            raise Unauthorized("send the header 'Authorization: Key <your key>'; the first key is in the data folder")
+            raise Unauthorized("send 'Authorization: Key <your key>' (or Bearer); the first key is in the data folder")
         caller = await self._good(text.strip())
         if caller is None:
             raise Unauthorized("no such key, or it has ended; the server's first key is in its data folder")

@@ -1,0 +1,84 @@
+"""OpenAI's API, as far as images go: generation and the list of models, for OpenAI's own clients. Same durable queue.
+
+Streams, edits, variations, videos and speech are not served: they are refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from laterna.api.admission import read_posted, submit
+from laterna.api.attended import CLIENT_GONE, attend
+from laterna.api.callers import caller_of
+from laterna.api.dialects import OPENAI
+from laterna.api.hosts import origin_of
+from laterna.api.openai_errors import openai_told
+from laterna.api.openai_images import images_body, read_images
+from laterna.api.services import Services
+from laterna.catalog.card import Card, Endpoint
+from laterna.errors import InvalidInput, NotFound
+
+BASE = f"{OPENAI}/v1"
+ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+SERVED = f"GET {BASE}/models, GET {BASE}/models/{{id}} and POST {BASE}/images/generations"
+UNDATED = 0  # OpenAI wants to know when a model was made; cards do not say
+
+
+class OpenAI:
+    """`/openai/v1/...`"""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(f"{BASE}/models", self.models, methods=["GET"]),
+            Route(f"{BASE}/models/{{model:path}}", self.model, methods=["GET"]),
+            Route(f"{BASE}/images/generations", self.generate, methods=["POST"]),
+            Route(OPENAI, self.unserved, methods=ANY_METHOD),
+            Route(f"{OPENAI}/{{rest:path}}", self.unserved, methods=ANY_METHOD),
+        ]
+
+    async def models(self, request: Request) -> Response:
+        """Every endpoint, as a model."""
+        await caller_of(request, self._services)
+        listed = [_model(card, end) for card in self._services.catalog.cards() for end in card.endpoints]
+        return JSONResponse({"object": "list", "data": listed})
+
+    async def model(self, request: Request) -> Response:
+        """One endpoint, as a model."""
+        await caller_of(request, self._services)
+        return JSONResponse(_model(*self._services.catalog.endpoint(request.path_params["model"])))
+
+    async def generate(self, request: Request) -> Response:
+        """Generate and answer with the images."""
+        services = self._services
+        caller = await caller_of(request, services)
+        asked = read_images(await read_posted(request, services), services.catalog)
+        try:
+            admitted = await submit(request, services, caller, asked.endpoint, asked.input, dialect="openai")
+        except InvalidInput as error:
+            raise asked.in_senders_words(error) from error
+        view = await attend(request, services, admitted)
+        if view is None:
+            return Response(status_code=CLIENT_GONE, headers=admitted.headers)
+        if view.trouble is not None:
+            response = openai_told(view.trouble.code, view.trouble.message)
+            # The queue has tried as often as it may; the client would begin all over, twice.
+            response.headers.update({**admitted.headers, "x-should-retry": "false"})
+            return response
+        body = await images_body(view, services, origin_of(request).cdn, asked.form)
+        return JSONResponse(body, headers=admitted.headers)
+
+    async def unserved(self, request: Request) -> Response:
+        """Whatever else OpenAI's clients call."""
+        raise NotFound(f"{request.method} {request.url.path[:200]!r} is not served; what is: {SERVED}")
+
+
+def _model(card: Card, endpoint: Endpoint) -> dict[str, Any]:
+    owner = card.id.partition("/")[0]
+    return {"id": endpoint.id(card), "object": "model", "created": UNDATED, "owned_by": owner}
