@@ -157,7 +157,7 @@ payloads = Table(  # apart from `requests`, whose rows are read at every poll
     Column("request_id", Text, ForeignKey("requests.id"), primary_key=True),
     Column("schema_version", Integer, nullable=False),  # of `generation`
     Column("generation", LargeBinary, nullable=False),  # JSON of `laterna.contracts.generation.Generation`
-    Column("raw_input", LargeBinary, nullable=False),  # JSON, as it was sent
+    Column("raw_input", LargeBinary, nullable=False),  # JSON, in the endpoint's own words
 )
 
 attempts = Table(
