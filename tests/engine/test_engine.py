@@ -30,6 +30,7 @@ jobs = st.builds(
     count=st.integers(1, 3),
     sampler=st.sampled_from(Toy.samplers),
     width=st.sampled_from([16, 32]),
+    height=st.sampled_from([16, 32]),
     cfg_scale=st.sampled_from([1.0, 3.0]),
 )
 

@@ -16,7 +16,7 @@ from laterna.contracts.messages import Assign, Failed, Lease, Observation, Progr
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.families.family import Beginning, Conditioning, Family, Picture
+from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture, Stage
 from laterna.samplers import get_sampler
 from laterna.samplers.noise import NoiseSchedule
 from laterna.scheduler.cost import CostModel
@@ -54,29 +54,24 @@ class Toy:
         noise = torch.randn(CHANNELS, job.height // 8, job.width // 8, generator=generator)
         return Beginning(latent=noise * schedule.noise_scale, schedule=schedule)
 
-    def denoise(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[Conditioning],
-        jobs: Sequence[TextToImage],
-    ) -> torch.Tensor:
-        if any(job.prompt.startswith("bad") for job in jobs):
+    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        """Latents of any shapes in one call; the first layer sees all their positions packed."""
+        if any(sample.job.prompt.startswith("bad") for sample in samples):
             raise RuntimeError("the network broke")
-        self.batches.append(len(jobs))
-        words = torch.stack([c.embedding for c in conditionings if isinstance(c, Words)])
-        scaled = x / (sigma**2 + 1).sqrt()[:, None, None, None]
-        hidden = torch.tanh(torch.einsum("bchw,cd->bdhw", scaled, self._first) + words[:, :, None, None])
-        clean = torch.tanh(torch.einsum("bchw,cd->bdhw", hidden, self._second))
-        nan = torch.tensor([float("nan") if job.prompt.startswith("nan") else 0.0 for job in jobs])
-        return clean + nan[:, None, None, None]
+        self.batches.append(len(samples))
+        scaled = [(s.latent / (s.sigma**2 + 1) ** 0.5).flatten(1).T for s in samples]
+        sizes = [len(positions) for positions in scaled]
+        words = torch.stack([s.conditioning.embedding for s in samples if isinstance(s.conditioning, Words)])
+        hidden = torch.tanh(torch.cat(scaled) @ self._first + words.repeat_interleave(torch.tensor(sizes), 0))
+        packed = torch.split(torch.tanh(hidden @ self._second), sizes)
+        nan = [float("nan") if s.job.prompt.startswith("nan") else 0.0 for s in samples]
+        return [c.T.reshape(s.latent.shape) + n for s, c, n in zip(samples, packed, nan, strict=True)]
 
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
         return [np.asarray(((p[:3] + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0)) for p in x]
 
-    def batch_key(self, job: TextToImage) -> Hashable:
-        return (job.width, job.height)
+    def batch_key(self, job: TextToImage, stage: Stage) -> Hashable:
+        return None if stage == "denoise" else (job.width, job.height)
 
 
 def _embed(prompt: str) -> torch.Tensor:

@@ -18,7 +18,7 @@ from laterna import families
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.errors import ConfigError, InvalidInput
 from laterna.families import blank, load_family
-from laterna.families.family import Family
+from laterna.families.family import Family, Noisy
 from laterna.families.guidance import Rows
 from laterna.samplers import SAMPLERS
 from tests.families.checkpoints import BUILDERS, FAMILY, T5_LENGTH
@@ -82,8 +82,15 @@ def test_pictures_of_any_size_keep_it(name: str, model: Model) -> None:
     picture = paint(family, job)[0]
     assert picture.shape == (80, 48, 3)
     assert picture.dtype == np.uint8
-    assert family.batch_key(job) == family.batch_key(any_job(name, width=48, height=80, seed=9, steps=1))
-    assert family.batch_key(job) != family.batch_key(any_job(name, width=80, height=48))
+    assert family.batch_key(job, "decode") == family.batch_key(any_job(name, width=48, height=80, seed=9), "decode")
+    assert family.batch_key(job, "decode") != family.batch_key(any_job(name, width=80, height=48), "decode")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_only_convolutions_denoise_by_shape(name: str, model: Model) -> None:
+    family, convolves = get(name, model), FAMILY.get(name) == "stable_diffusion"
+    wide, high = any_job(name, width=80, height=48), any_job(name, width=48, height=80)
+    assert (family.batch_key(wide, "denoise") != family.batch_key(high, "denoise")) == convolves
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -102,8 +109,8 @@ def test_nothing_asks_for_gradients(name: str, model: Model) -> None:
     conditioning = family.encode([job])
     beginning = family.begin(job, torch.Generator().manual_seed(1))
     start = beginning.latent.clone()
-    one = torch.ones(1)
-    clean = family.denoise(beginning.latent[None], one, one * 500, conditioning, [job])
+    noisy = Noisy(job=job, conditioning=conditioning[0], latent=beginning.latent, sigma=1.0, timestep=500.0)
+    clean = family.denoise([noisy])[0]
     assert not clean.requires_grad
     assert torch.equal(beginning.latent, start), "the latent was changed in place"
 

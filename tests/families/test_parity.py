@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from laterna.contracts.generation import TextToImage
 from laterna.families.family import Family, Picture
@@ -83,6 +85,39 @@ def test_mixed_batch(name: str, checkpoint: Checkpoint, model: Model) -> None:
     jobs = mixture(name)
     for job, ours in zip(jobs, paint(model(name), *jobs, late=[2, 0, 1, 3]), strict=True):
         assert_equal(ours, paint_by_diffusers(name, checkpoint(name), job))
+
+
+@pytest.mark.parametrize("name", ["flux-schnell", "flux-dev"])
+def test_mixed_sizes(name: str, checkpoint: Checkpoint, model: Model) -> None:
+    """Resolutions and aspects differ too, and all share every call."""
+    sizes = [(64, 48), (48, 64), (128, 32), (64, 48)]
+    shaped = zip(mixture(name), sizes, strict=True)
+    jobs = [msgspec.structs.replace(job, width=width, height=height) for job, (width, height) in shaped]
+    for job, ours in zip(jobs, paint(model(name), *jobs, late=[2, 0, 1, 3]), strict=True):
+        assert_equal(ours, paint_by_diffusers(name, checkpoint(name), job))
+
+
+flow_jobs = st.builds(
+    case,
+    sampler=st.just("flow_euler"),
+    prompt=st.sampled_from(["a red fox", "a blue dog", ""]),
+    negative_prompt=st.sampled_from(["", "cat"]),
+    cfg_scale=st.sampled_from([1.0, 4.0]),
+    guidance=st.sampled_from([None, 2.0]),
+    seed=st.integers(0, 2**40),
+    steps=st.integers(1, 7),
+    width=st.sampled_from([16, 48, 80]),
+    height=st.sampled_from([32, 64]),
+)
+
+
+@given(st.lists(st.tuples(flow_jobs, st.integers(0, 6)), min_size=2, max_size=5))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_picture_does_not_know_what_was_packed_with_it(model: Model, mix: list[tuple[TextToImage, int]]) -> None:
+    jobs, late = zip(*mix, strict=True)
+    family = model("flux-dev")
+    for job, ours in zip(jobs, paint(family, *jobs, late=late), strict=True):
+        assert difference(ours, paint(family, job)[0]) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

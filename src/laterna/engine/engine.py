@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -85,7 +85,7 @@ class Engine:
         waiting: set[str] = set()
         while True:
             ready = [sample for sample in self._samples if _may_run(sample, waiting)]
-            plan = self._policy.plan([_candidate(sample) for sample in ready])
+            plan = self._policy.plan([self._candidate(sample) for sample in ready])
             if plan is None:
                 return False
             members = _members(plan, ready)
@@ -94,8 +94,7 @@ class Engine:
                 break
             if members[0] in self._samples:  # else it cannot be loaded at all, and its requests have failed
                 waiting.add(plan.model)
-        grouped = _same_group(family, members)
-        self._run(plan, family, grouped)
+        self._run(plan, family, members)
         return True
 
     def _family(self, run: Run) -> Family | None:
@@ -113,6 +112,26 @@ class Engine:
         except (RuntimeError, OSError, ValueError, KeyError, MemoryError) as error:
             self._fail_all(ref, SampleFailed(f"model {ref.id!r} could not be loaded: {error}"))
         return None
+
+    def _candidate(self, sample: Sample) -> Candidate:
+        order = sample.run.order
+        return Candidate(
+            id=id(sample),
+            model=order.model.name,
+            stage=sample.stage,
+            group=self._group(sample),
+            tokens=work_tokens(sample.job),
+            steps_left=sample.steps - sample.step,
+            tenant=order.tenant,
+            priority=order.priority,
+            created_us=order.created_us,
+            finish_by_us=order.finish_by_us,
+        )
+
+    def _group(self, sample: Sample) -> Hashable:
+        """Whose calls the sample may share; its family says so, and is in memory from the first denoising step on."""
+        stage, family = sample.stage, self._residency.get(sample.run.order.model)
+        return None if stage == "encode" or family is None else family.batch_key(sample.job, stage)
 
     def _say_loading(self, ref: ModelRef) -> None:
         for run in {s.run for s in self._samples if s.run.order.model == ref and not s.run.told_loading}:
@@ -202,7 +221,7 @@ class Engine:
             step=min(other.step for other in siblings),
             steps=sample.steps,
             batch=batch,
-            remaining_s=sum(self._policy.seconds_left(_candidate(other)) for other in siblings),
+            remaining_s=sum(self._policy.seconds_left(self._candidate(other)) for other in siblings),
         )
         now = self._clock.monotonic_ns()
         if run.watched and now - run.preview_ns >= PREVIEW_NS and sample.step < sample.steps:
@@ -236,22 +255,6 @@ class Engine:
         self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill()))
 
 
-def _candidate(sample: Sample) -> Candidate:
-    order = sample.run.order
-    return Candidate(
-        id=id(sample),
-        model=order.model.name,
-        stage=sample.stage,
-        group=(sample.job.width, sample.job.height),
-        tokens=work_tokens(sample.job),
-        steps_left=sample.steps - sample.step,
-        tenant=order.tenant,
-        priority=order.priority,
-        created_us=order.created_us,
-        finish_by_us=order.finish_by_us,
-    )
-
-
 def _may_run(sample: Sample, waiting: set[str]) -> bool:
     """While a model waits for room, others finish what they began and begin nothing, so that room comes."""
     return sample.run.order.model.name not in waiting and not (waiting and sample.stage == "encode")
@@ -260,12 +263,6 @@ def _may_run(sample: Sample, waiting: set[str]) -> bool:
 def _members(plan: StepPlan, samples: Iterable[Sample]) -> list[Sample]:
     by_id = {id(sample): sample for sample in samples}
     return [by_id[member] for member in plan.members if isinstance(member, int)]
-
-
-def _same_group(family: Family, members: Sequence[Sample]) -> list[Sample]:
-    """Those that the family can take in one call with the leader."""
-    key = family.batch_key(members[0].job)
-    return [sample for sample in members if family.batch_key(sample.job) == key]
 
 
 def _code(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 from laterna.engine.sample import Sample
-from laterna.families.family import Beginning, Conditioning, Family, Picture
+from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture
 from laterna.samplers import get_sampler
 from laterna.samplers.sampler import History, Sampler, stack, unstack
 
@@ -51,24 +51,41 @@ def encode(family: Family, samples: Sequence[Sample]) -> list[Encoded]:
 
 @torch.inference_mode()
 def denoise(family: Family, samples: Sequence[Sample]) -> list[Denoised]:
-    """One step of every sample: one network call for all, then one vectorised step for those of each sampler."""
-    latents = torch.stack([_latent(sample) for sample in samples])
-    sigma, sigma_next, timestep = _points(samples, latents)
-    conditionings = [_present(sample.conditioning) for sample in samples]
-    clean = family.denoise(latents, sigma, timestep, conditionings, [sample.job for sample in samples])
+    """One step of every sample: one network call for all, then one vectorised step for those of a sampler and shape."""
+    clean = family.denoise([_noisy(sample) for sample in samples])
+    alike: dict[tuple[str, torch.Size], list[int]] = {}
+    for row, sample in enumerate(samples):
+        alike.setdefault((sample.job.sampler, _latent(sample).shape), []).append(row)
     stepped: dict[int, Denoised] = {}
-    for name in sorted({sample.job.sampler for sample in samples}):
-        rows = [row for row, sample in enumerate(samples) if sample.job.sampler == name]
-        chosen, at = [samples[row] for row in rows], torch.tensor(rows, device=latents.device)
-        sampler = get_sampler(name)
-        history = stack([_present(sample.history) for sample in chosen])
-        noise = _noise(sampler, chosen, latents)
-        latent, history = sampler.step(
-            history, latents[at], clean[at], sigma[at], sigma_next[at], noise=noise, timestep=timestep[at]
-        )
-        for row, new, remembered in zip(rows, latent, unstack(history), strict=True):
-            stepped[row] = Denoised(latent=new.clone(), history=remembered, clean=clean[row])
+    for rows in alike.values():
+        stepped |= zip(rows, _step([samples[row] for row in rows], [clean[row] for row in rows]), strict=True)
     return [stepped[row] for row in range(len(samples))]
+
+
+def _noisy(sample: Sample) -> Noisy:
+    schedule = _present(sample.beginning).schedule
+    return Noisy(
+        job=sample.job,
+        conditioning=_present(sample.conditioning),
+        latent=_latent(sample),
+        sigma=float(schedule.sigmas[sample.step]),
+        timestep=float(schedule.timesteps[sample.step]),
+    )
+
+
+def _step(samples: Sequence[Sample], clean: Sequence[torch.Tensor]) -> list[Denoised]:
+    """The step of samples of one sampler and latent shape."""
+    sampler, latents = get_sampler(samples[0].job.sampler), torch.stack([_latent(sample) for sample in samples])
+    sigma, sigma_next, timestep = _points(samples, latents)
+    history = stack([_present(sample.history) for sample in samples])
+    noise = _noise(sampler, samples, latents)
+    latent, history = sampler.step(
+        history, latents, torch.stack(list(clean)), sigma, sigma_next, noise=noise, timestep=timestep
+    )
+    return [
+        Denoised(latent=new.clone(), history=remembered, clean=predicted)
+        for new, remembered, predicted in zip(latent, unstack(history), clean, strict=True)
+    ]
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -35,7 +35,7 @@ class Sample:
         return self.job.steps if self.beginning is None else len(self.beginning.schedule.timesteps)
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Literal["encode", "denoise", "decode"]:
         if self.latent is None:
             return "encode"
         return "denoise" if self.step < self.steps else "decode"

@@ -15,7 +15,7 @@ import torch
 
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.families.checks import begin_schedule, check_job
-from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
 from laterna.families.pictures import to_pictures
 from laterna.families.settings import seconds_setting
 from laterna.samplers import SAMPLERS
@@ -42,8 +42,8 @@ class Blank:
     def grain(self) -> int:
         return GRAIN
 
-    def batch_key(self, job: TextToImage) -> Hashable:
-        return job.width, job.height
+    def batch_key(self, job: TextToImage, stage: Stage) -> Hashable:
+        return None if stage == "denoise" else (job.width, job.height)
 
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
         self._work()
@@ -55,16 +55,9 @@ class Blank:
         noise = torch.randn(3, generator=generator) * schedule.noise_scale
         return Beginning(latent=noise.to(self._device), schedule=schedule)
 
-    def denoise(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[Conditioning],
-        jobs: Sequence[TextToImage],
-    ) -> torch.Tensor:
+    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
         self._work()
-        return torch.stack([_colour(job.seed) for job in jobs]).to(x)
+        return [_colour(sample.job.seed).to(sample.latent) for sample in samples]
 
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
         self._work()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from laterna.contracts.generation import TextToImage
 from laterna.samplers.schedule import Schedule
 
+Stage = Literal["denoise", "decode"]
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [h, w, 3], RGB
 
 
@@ -30,6 +31,17 @@ class Beginning:
 
     latent: torch.Tensor  # float32, sigma space, without a batch axis; on the family's device
     schedule: Schedule  # the sigmas and timesteps that it will go through
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noisy:
+    """One sample as a denoising call finds it."""
+
+    job: TextToImage
+    conditioning: Conditioning
+    latent: torch.Tensor  # sigma space, without a batch axis
+    sigma: float  # its noise level, above 0
+    timestep: float  # what the network is told of the noise level
 
 
 class Family(Protocol):
@@ -53,18 +65,11 @@ class Family(Protocol):
         """
         ...
 
-    def denoise(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[Conditioning],
-        jobs: Sequence[TextToImage],
-    ) -> torch.Tensor:
-        """The predicted clean latents of samples [b, ...] at noise levels sigma [b] and network times timestep [b].
+    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        """The predicted clean latent of each sample, of its latent's shape and type, by one call of the network.
 
         Samples of one `batch_key` may differ in everything else; the negative halves of those with `cfg_scale` above 1
-        ride in the same network call.
+        ride in the same network call. No latent is changed.
         """
         ...
 
@@ -72,6 +77,6 @@ class Family(Protocol):
         """Pictures of clean latents [b, ...]."""
         ...
 
-    def batch_key(self, job: TextToImage) -> Hashable:
-        """Samples with equal keys may share a `denoise` or `decode` call."""
+    def batch_key(self, job: TextToImage, stage: Stage) -> Hashable:
+        """Samples with equal keys may share a call of the stage; any may share `encode`."""
         ...

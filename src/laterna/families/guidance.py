@@ -31,6 +31,11 @@ class Rows:
         guided = tuple(i for i, asked in enumerate(wanted) if asked)
         return cls(samples=len(jobs), guided=guided, scales=tuple(jobs[i].cfg_scale for i in guided))
 
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The sample of each row."""
+        return (*range(self.samples), *self.guided)
+
     def expand(self, per_sample: torch.Tensor) -> torch.Tensor:
         """[samples, ...] -> [rows, ...]: a value that both halves share."""
         return torch.cat([per_sample, per_sample[list(self.guided)]]) if self.guided else per_sample
@@ -45,4 +50,11 @@ class Rows:
         at = list(self.guided)
         combined = positive.clone()
         combined[at] = negative + scale * (positive[at] - negative)
+        return combined
+
+    def combine_each(self, predicted: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The same for rows of different shapes: one tensor a row to one a sample."""
+        combined = list(predicted[: self.samples])
+        for at, scale, negative in zip(self.guided, self.scales, predicted[self.samples :], strict=True):
+            combined[at] = negative + scale * (combined[at] - negative)
         return combined

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import cast
 
 import torch
 from diffusers import AutoencoderKL
@@ -11,8 +10,8 @@ from diffusers import AutoencoderKL
 from laterna.contracts.generation import TextToImage
 from laterna.families.checks import begin_schedule, check_job
 from laterna.families.components import bytes_of
-from laterna.families.family import Beginning, Conditioning, Picture
-from laterna.families.flux.conditioning import Encoders, FluxConditioning
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
+from laterna.families.flux.conditioning import Encoders
 from laterna.families.flux.network import Network
 from laterna.families.flux.tokens import pack, unpack
 from laterna.families.pictures import to_pictures
@@ -39,8 +38,9 @@ class Flux:
         rows, columns = self._grid(job)
         return rows * columns
 
-    def batch_key(self, job: TextToImage) -> Hashable:
-        return self._grid(job)
+    def batch_key(self, job: TextToImage, stage: Stage) -> Hashable:
+        """Tokens of any number and aspect are denoised together; the autoencoder takes pictures of one shape."""
+        return None if stage == "denoise" else self._grid(job)
 
     @torch.inference_mode()
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
@@ -54,17 +54,9 @@ class Flux:
         return Beginning(latent=pack(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
 
     @torch.inference_mode()
-    def denoise(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[Conditioning],
-        jobs: Sequence[TextToImage],
-    ) -> torch.Tensor:
-        own = cast("Sequence[FluxConditioning]", conditionings)
-        velocity = self._network(x, timestep, own, jobs, self._grid(jobs[0]))
-        return x - sigma.view(-1, 1, 1) * velocity
+    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        velocities = self._network(samples, [self._grid(sample.job) for sample in samples])
+        return [sample.latent - sample.sigma * velocity for sample, velocity in zip(samples, velocities, strict=True)]
 
     @torch.inference_mode()
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:

@@ -1,19 +1,36 @@
-"""The transformer's call: samples at any noise levels, guided or not, as the rows of one batch."""
+"""The transformer's call: samples of any size at any noise level, guided or not, as the rows of one packed pass."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from diffusers import FluxTransformer2DModel
 
-from laterna.contracts.generation import TextToImage
+from laterna.families.family import Noisy
 from laterna.families.flux.conditioning import Embeds, FluxConditioning
+from laterna.families.flux.packed import (
+    Circumstance,
+    Layout,
+    Tokens,
+    double_block,
+    join,
+    modulate,
+    part,
+    single_block,
+)
 from laterna.families.flux.tokens import positions
 from laterna.families.guidance import Rows, is_guided
+from laterna.families.segments import lay, packing
 
 GUIDANCE = 3.5  # where a network wants a guidance number and the job has none, as published for FLUX.1 dev
 TRAIN_TIMESTEPS = 1000.0  # the network's time runs from 0 to 1
+GRIDS_KEPT = 64  # shapes whose rotary positions are remembered
+
+Grid = tuple[int, int]  # rows and columns of tokens
 
 
 class Network:
@@ -21,39 +38,77 @@ class Network:
 
     def __init__(self, transformer: FluxTransformer2DModel) -> None:
         self.transformer = transformer
+        self._turn = lru_cache(maxsize=GRIDS_KEPT)(self._make_turn)
 
-    def __call__(
-        self,
-        x: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[FluxConditioning],
-        jobs: Sequence[TextToImage],
-        grid: tuple[int, int],
-    ) -> torch.Tensor:
-        """Velocity [b, tokens, width] in x's type, of x [b, tokens, width] at timestep [b] (0 .. 1000)."""
-        rows, dtype = Rows.of(jobs, [is_guided(job) for job in jobs]), self.transformer.dtype
-        embeds = _embeds(rows, conditionings)
-        states = torch.stack([e.states for e in embeds]).to(dtype)
-        predicted = self.transformer(
-            hidden_states=rows.expand(x).to(dtype),
-            timestep=rows.expand(timestep / TRAIN_TIMESTEPS).to(dtype),
-            guidance=self._guidance(rows, jobs, x.device),
-            pooled_projections=torch.stack([e.pooled for e in embeds]).to(dtype),
-            encoder_hidden_states=states,
-            txt_ids=torch.zeros(states.shape[1], 3, device=x.device),
-            img_ids=positions(*grid, x.device),
-            return_dict=False,
-        )[0]
-        return rows.combine(predicted.to(x.dtype))
+    def __call__(self, samples: Sequence[Noisy], grids: Sequence[Grid]) -> list[torch.Tensor]:
+        """Each sample's velocity, of the shape and type of its latent [tokens, width]."""
+        rows = Rows.of([sample.job for sample in samples], [is_guided(sample.job) for sample in samples])
+        order = sorted(range(len(rows.owners)), key=lambda row: -len(samples[rows.owners[row]].latent))
+        with packing():
+            predicted = self._predict(samples, grids, rows, order)
+        found: dict[int, torch.Tensor] = dict(zip(order, predicted, strict=True))
+        return rows.combine_each([found[row].to(samples[rows.owners[row]].latent.dtype) for row in range(len(found))])
 
-    def _guidance(self, rows: Rows, jobs: Sequence[TextToImage], device: torch.device) -> torch.Tensor | None:
-        if not self.transformer.config.guidance_embeds:
-            return None
-        numbers = [GUIDANCE if job.guidance is None else job.guidance for job in jobs]
-        return rows.expand(torch.tensor(numbers, dtype=torch.float32, device=device))
+    def _predict(
+        self, samples: Sequence[Noisy], grids: Sequence[Grid], rows: Rows, order: Sequence[int]
+    ) -> tuple[torch.Tensor, ...]:
+        """The velocities of the rows in that order."""
+        owners, embeds = [rows.owners[row] for row in order], _embeds(rows, samples)
+        chosen, texts = [samples[owner] for owner in owners], [embeds[row] for row in order]
+        layout = Layout.of(owners, len(texts[0].states), [len(sample.latent) for sample in chosen])
+        given = Circumstance(
+            layout=layout,
+            time=self._time(chosen, texts, layout),
+            turn=self._turns([grids[owner] for owner in owners], len(texts[0].states)),
+        )
+        tokens = self._embed(chosen, texts, layout)
+        for double in self.transformer.transformer_blocks:
+            tokens = double_block(double, tokens, given)
+        joint = join(layout, tokens.text, tokens.image)
+        for single in self.transformer.single_transformer_blocks:
+            joint = single_block(single, joint, given)
+        return torch.split(self._velocity(part(layout, joint)[1], given), list(layout.image.lengths))
+
+    def _embed(self, samples: Sequence[Noisy], texts: Sequence[Embeds], layout: Layout) -> Tokens:
+        dtype = self.transformer.dtype
+        lay(layout.image)
+        image = self.transformer.x_embedder(torch.cat([sample.latent for sample in samples]).to(dtype))
+        lay(layout.text)
+        text = self.transformer.context_embedder(torch.cat([text.states for text in texts]).to(dtype))
+        return Tokens(text=text, image=image)
+
+    def _time(self, samples: Sequence[Noisy], texts: Sequence[Embeds], layout: Layout) -> torch.Tensor:
+        """[rows, width]: all that is no token."""
+        dtype, pooled = self.transformer.dtype, torch.stack([text.pooled for text in texts])
+        time = pooled.new_tensor([s.timestep for s in samples], dtype=torch.float32) / TRAIN_TIMESTEPS
+        told = [time.to(dtype) * TRAIN_TIMESTEPS]
+        if self.transformer.config.guidance_embeds:
+            guidance = [GUIDANCE if s.job.guidance is None else s.job.guidance for s in samples]
+            told.append(pooled.new_tensor(guidance, dtype=torch.float32).to(dtype) * TRAIN_TIMESTEPS)
+        lay(layout.rows)
+        return F.silu(self.transformer.time_text_embed(*told, pooled.to(dtype)))
+
+    def _velocity(self, image: torch.Tensor, given: Circumstance) -> torch.Tensor:
+        out, layout = self.transformer.norm_out, given.layout
+        lay(layout.rows)
+        scale, shift = out.linear(given.time).chunk(2, dim=1)
+        lay(layout.image)
+        velocity: torch.Tensor = self.transformer.proj_out(modulate(layout.image, out.norm(image), shift, scale))
+        return velocity
+
+    def _turns(self, grids: Sequence[Grid], text: int) -> tuple[torch.Tensor, torch.Tensor]:
+        turns = [self._turn(grid, text) for grid in grids]
+        return torch.cat([cosine for cosine, _ in turns]), torch.cat([sine for _, sine in turns])
+
+    def _make_turn(self, grid: Grid, text: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of a row's rotary positions, [text and image tokens, 1, head]: text has no place."""
+        at = positions(*grid, self.transformer.device)
+        cosine, sine = self.transformer.pos_embed(torch.cat([at.new_zeros(text, at.shape[1]), at]))
+        return cosine.unsqueeze(1), sine.unsqueeze(1)
 
 
-def _embeds(rows: Rows, conditionings: Sequence[FluxConditioning]) -> list[Embeds]:
+def _embeds(rows: Rows, samples: Sequence[Noisy]) -> list[Embeds]:
     """What each row is conditioned on."""
+    conditionings = [cast("FluxConditioning", sample.conditioning) for sample in samples]
     negatives = [conditionings[i].negative for i in rows.guided]
     return [c.positive for c in conditionings] + [n for n in negatives if n is not None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import cast
 
 import torch
 from diffusers import AutoencoderKL
@@ -11,9 +10,9 @@ from diffusers import AutoencoderKL
 from laterna.contracts.generation import TextToImage
 from laterna.families.checks import begin_schedule, check_job
 from laterna.families.components import bytes_of
-from laterna.families.family import Beginning, Conditioning, Picture
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
 from laterna.families.guidance import Rows, is_guided
-from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Encoders, encode
+from laterna.families.stable_diffusion.conditioning import Encoders, encode
 from laterna.families.stable_diffusion.decode import decode
 from laterna.families.stable_diffusion.network import Network
 from laterna.samplers.noise import NoiseSchedule
@@ -37,7 +36,7 @@ class StableDiffusion:
     def grain(self) -> int:
         return self._grain
 
-    def batch_key(self, job: TextToImage) -> Hashable:
+    def batch_key(self, job: TextToImage, stage: Stage) -> Hashable:
         return self._grid(job)
 
     @torch.inference_mode()
@@ -51,17 +50,9 @@ class StableDiffusion:
         return Beginning(latent=(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
 
     @torch.inference_mode()
-    def denoise(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[Conditioning],
-        jobs: Sequence[TextToImage],
-    ) -> torch.Tensor:
-        own = cast("Sequence[DiffusionConditioning]", conditionings)
-        rows = Rows.of(jobs, [self._is_guided(job) for job in jobs])
-        return self._network(x, sigma, timestep, own, jobs, rows)
+    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        rows = Rows.of([sample.job for sample in samples], [self._is_guided(sample.job) for sample in samples])
+        return list(self._network(samples, rows).unbind())
 
     @torch.inference_mode()
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from diffusers import UNet2DConditionModel
 
 from laterna.contracts.generation import TextToImage
+from laterna.families.family import Noisy
 from laterna.families.guidance import Rows
+from laterna.families.segments import Segments, lay, packing
 from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Embeds
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -29,27 +31,24 @@ class Network:
         """Distilled consistency models take the guidance scale as a number and have no negative half."""
         return self.unet.config.time_cond_proj_dim is not None
 
-    def __call__(
-        self,
-        x: torch.Tensor,
-        sigma: torch.Tensor,
-        timestep: torch.Tensor,
-        conditionings: Sequence[DiffusionConditioning],
-        jobs: Sequence[TextToImage],
-        rows: Rows,
-    ) -> torch.Tensor:
-        """x0 [b, c, h, w] in x's type, of x [b, c, h, w] in sigma space at sigma [b] and timestep [b]."""
+    def __call__(self, samples: Sequence[Noisy], rows: Rows) -> torch.Tensor:
+        """x0 [samples, c, h, w], of latents of one shape."""
         dtype = self.unet.dtype
-        sigma = sigma.view(-1, 1, 1, 1)
-        embeds = [c.positive for c in conditionings] + [n for i in rows.guided if (n := conditionings[i].negative)]
-        predicted = self.unet(
-            rows.expand(x / (sigma**2 + 1).sqrt()).to(dtype),
-            rows.expand(timestep),
-            encoder_hidden_states=torch.stack([e.states for e in embeds]).to(dtype),
-            timestep_cond=self._guidance(jobs, x.device),
-            added_cond_kwargs=self._added(rows, embeds, jobs) if self.is_xl else None,
-            return_dict=False,
-        )[0]
+        x = torch.stack([sample.latent for sample in samples])
+        sigma = numbers([sample.sigma for sample in samples], x).view(-1, 1, 1, 1)
+        jobs = [sample.job for sample in samples]
+        own = [cast("DiffusionConditioning", sample.conditioning) for sample in samples]
+        embeds = [c.positive for c in own] + [n for i in rows.guided if (n := own[i].negative)]
+        with packing():
+            lay(Segments.of_rows(rows.owners))
+            predicted = self.unet(
+                rows.expand(x / (sigma**2 + 1).sqrt()).to(dtype),
+                rows.expand(numbers([sample.timestep for sample in samples], x)),
+                encoder_hidden_states=torch.stack([e.states for e in embeds]).to(dtype),
+                timestep_cond=self._guidance(jobs, x.device),
+                added_cond_kwargs=self._added(rows, embeds, jobs) if self.is_xl else None,
+                return_dict=False,
+            )[0]
         return self._clean(rows.combine(predicted.to(x.dtype)), x, sigma)
 
     def _clean(self, predicted: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -72,6 +71,11 @@ class Network:
         scales = [job.cfg_scale if job.guidance is None else job.guidance for job in jobs]
         numbers = torch.tensor(scales, dtype=torch.float32, device=device) - 1
         return guidance_embedding(numbers, self.unet.config.time_cond_proj_dim).to(self.unet.dtype)
+
+
+def numbers(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    """One number a sample, float32, where `like` is."""
+    return torch.tensor(values, dtype=torch.float32, device=like.device)
 
 
 def guidance_embedding(scale: torch.Tensor, width: int) -> torch.Tensor:
