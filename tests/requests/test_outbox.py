@@ -8,9 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from laterna.errors import EndpointNotFound
 from laterna.requests.outbox import RETRY_SECONDS
-from laterna.requests.requests import Requests, RequestView
 from laterna.tenants.keys import DEFAULT_TENANT
 from tests.requests.conftest import World, failed, finished, world
 
@@ -41,7 +39,7 @@ def test_every_way_to_settle_tells_the_webhook_once(tmp_path: Path) -> None:
         w.clock.advance(1)
         await w.requests.reclaim()
         due = await w.requests.due_webhooks(99)
-        told = {delivery.request_id: json.loads(delivery.body)["outcome"] for delivery in due}
+        told = {d.request_id: json.loads(await w.requests.webhook_body(d))["outcome"] for d in due}
         expected = dict(zip((ok, bad, poison), ("ok", "failed", "failed"), strict=True))
         outcomes = {leased.lease.request_id: outcome for leased, outcome in expected.items()}
         assert told == {**outcomes, late: "expired", cancelled: "cancelled"}
@@ -82,20 +80,15 @@ def test_a_hopeless_delivery_is_given_up_at_once(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-def test_one_body_that_cannot_be_made_does_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_what_is_on_its_way_and_hosts_that_are_busy_are_passed_over(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
-        def body(view: RequestView) -> bytes:
-            if view.endpoint == "gone":
-                raise EndpointNotFound("no such model any more")
-            return b"{}"
-
-        requests = Requests(w.store, w.clock, w.settings, body)
-        for endpoint in ("gone", "there"):
-            await requests.finish(finished((await w.leased(webhook_url=URL, endpoint=endpoint)).lease))
-        [delivery] = await requests.due_webhooks(9)
-        assert delivery.body == b"{}"
-        await requests.webhook_delivered(delivery)
-        w.clock.advance(RETRY_SECONDS[0])
-        assert await requests.due_webhooks(9) == [], "its next try failed too, and waits"
+        urls = ["https://Slow.example/a", "https://slow.example?b", "https://other.example:444#c", "nonsense"]
+        for url in urls:
+            await w.requests.finish(finished((await w.leased(webhook_url=url)).lease))
+        due = await w.requests.due_webhooks(9)
+        assert [delivery.host for delivery in due] == ["slow.example", "slow.example", "other.example:444", ""]
+        assert await w.requests.due_webhooks(9, busy_hosts=["slow.example"]) == due[2:]
+        assert await w.requests.due_webhooks(9, [due[0].id, due[3].id]) == due[1:3]
+        assert await w.requests.due_webhooks(1, [due[2].id], ["slow.example"]) == due[3:]
 
     play(tmp_path, scene)

@@ -1,53 +1,105 @@
 """Webhook deliveries from the outbox: each tried until it is taken or its tries are used up; never to a private
 address.
+
+Deliveries know nothing of each other: one that is slow holds up nobody, and a host that is slow has at most `PER_HOST`
+of them, so that the others' go on. What is on its way stays in the outbox, so that a server that dies delivers it again
+after its restart; while a server lives nothing is on its way twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import suppress
 
 import structlog
 
-from laterna.errors import FetchError, LaternaError
+from laterna.errors import AddressRefused, LaternaError
 from laterna.media.fetch import Fetcher
 from laterna.requests.requests import Delivery, Requests
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
-AT_ONCE = 16
+AT_ONCE = 64  # deliveries on their way
+PER_HOST = 4  # of them to one host
 
 
 class Webhooks:
-    """The delivery loop."""
+    """The deliveries of one server."""
 
     def __init__(self, requests: Requests, fetcher: Fetcher) -> None:
         self._requests = requests
         self._fetcher = fetcher
+        self._under_way: dict[str, asyncio.Task[None]] = {}  # by the delivery's id
+        self._hosts: Counter[str] = Counter()  # deliveries on their way to each
+        self._room = asyncio.Event()
 
     async def run(self) -> None:
-        """Deliver what is due until cancelled."""
-        while True:
-            try:
-                due = await self._requests.due_webhooks(AT_ONCE)
-                await asyncio.gather(*(self._deliver(delivery) for delivery in due))
-            except LaternaError as error:
-                log.error("webhooks could not reach the store", error=error.message)
-                due = []
-            if not due:
-                await asyncio.sleep(IDLE_SECONDS)
+        """Deliver what is due until cancelled; what is on its way then is delivered again after the next start."""
+        try:
+            while True:
+                self._room.clear()
+                await self._begin_due()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._room.wait(), IDLE_SECONDS)
+        finally:
+            going = list(self._under_way.values())
+            for task in going:
+                task.cancel()
+            await asyncio.gather(*going, return_exceptions=True)
+
+    async def _begin_due(self) -> None:
+        """Begin all that is due and has room."""
+        try:
+            while (room := AT_ONCE - len(self._under_way)) > 0:
+                busy = [host for host, count in self._hosts.items() if count >= PER_HOST]
+                due = await self._requests.due_webhooks(room, list(self._under_way), busy)
+                for delivery in due:
+                    self._begin(delivery)
+                if not due:
+                    return
+        except LaternaError as error:
+            log.error("webhooks could not reach the store", error=error.message)
+
+    def _begin(self, delivery: Delivery) -> None:
+        """Nothing where its host has become busy."""
+        if self._hosts[delivery.host] >= PER_HOST:
+            return
+        self._hosts[delivery.host] += 1
+        task = asyncio.create_task(self._deliver(delivery))
+        self._under_way[delivery.id] = task
+        task.add_done_callback(lambda _: self._ended(delivery))
+
+    def _ended(self, delivery: Delivery) -> None:
+        del self._under_way[delivery.id]
+        self._hosts[delivery.host] -= 1
+        if not self._hosts[delivery.host]:
+            del self._hosts[delivery.host]
+        self._room.set()
 
     async def _deliver(self, delivery: Delivery) -> None:
+        """Try once, and write down how it went however long the store cannot be reached: no try goes uncounted."""
+        error, permanent = await self._try(delivery)
+        while True:
+            try:
+                if error is None:
+                    await self._requests.webhook_delivered(delivery)
+                else:
+                    await self._requests.webhook_failed(delivery, error, permanent)
+                return
+            except LaternaError as trouble:
+                log.error("how a webhook went could not be kept; trying again", error=trouble.message)
+                await asyncio.sleep(IDLE_SECONDS)
+
+    async def _try(self, delivery: Delivery) -> tuple[str | None, bool]:
+        """What went wrong, and whether it always will; None where nothing did."""
+        headers = {"content-type": "application/json", "x-fal-webhook-request-id": delivery.request_id}
         try:
-            status = await self._fetcher.post(
-                delivery.url,
-                delivery.body,
-                {"content-type": "application/json", "x-fal-webhook-request-id": delivery.request_id},
-            )
-        except FetchError as error:
-            await self._requests.webhook_failed(delivery, error.message, permanent=error.code == "address_refused")
-            return
-        if 200 <= status < 300:
-            await self._requests.webhook_delivered(delivery)
-        else:
-            await self._requests.webhook_failed(delivery, f"answered {status}", permanent=300 <= status < 400)
+            status = await self._fetcher.post(delivery.url, await self._requests.webhook_body(delivery), headers)
+        except LaternaError as error:
+            return error.message, isinstance(error, AddressRefused)
+        except Exception as error:  # whatever it is, it is this delivery's own, and others go on
+            log.error("a webhook could not be delivered", request=delivery.request_id, exc_info=error)
+            return f"{type(error).__name__}: {error}", False
+        return (None, False) if 200 <= status < 300 else (f"answered {status}", 300 <= status < 400)

@@ -5,6 +5,7 @@ These work on an `Entry` read in the same transaction; settling one twice is ref
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
@@ -77,6 +78,7 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
                 "tenant_id": found.tenant,
                 "request_id": found.id,
                 "url": found.webhook_url,
+                "host": _host(found.webhook_url),
                 "created_us": now_us,
                 "next_us": now_us,
             },
@@ -139,6 +141,11 @@ def expiry(found: Entry, now_us: int) -> int | None:
     spans = [found.keep_seconds] if found.store_io else [found.keep_seconds, UNSTORED_SECONDS]
     known = [span for span in spans if span is not None]
     return now_us + min(known) * 1_000_000 if known else None
+
+
+def _host(url: str) -> str:
+    """Whose deliveries share a limit. Any text is taken: whether it is a URL is found out when it is called."""
+    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].lower()
 
 
 def _end_attempt(connection: Connection, found: Entry, outcome: str, now_us: int) -> None:

@@ -188,7 +188,13 @@ def _write(connection: Connection, worker: str, taken: list[Leased], now_us: int
     connection.execute(
         _BEGIN_ATTEMPT,
         [
-            {"request_id": one.lease.request_id, "number": one.attempt, "worker": worker, "leased_us": now_us}
+            {
+                "request_id": one.lease.request_id,
+                "number": one.attempt,
+                "worker": worker,
+                "leased_us": now_us,
+                "lease_token": one.lease.token,
+            }
             for one in taken
         ],
     )

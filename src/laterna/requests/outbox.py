@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from laterna.store.schema import outbox
 
@@ -41,31 +42,32 @@ class Delivery:
     tenant: str  # id
     request_id: str
     url: str
-    body: bytes  # JSON
+    host: str  # of the URL, with its port; empty for one of an earlier version
     tries: int  # made before
 
 
-@dataclass(frozen=True, kw_only=True)
-class Due:
-    """The same without its body."""
+def due(
+    connection: Connection, most: int, now_us: int, on_their_way: Collection[str], busy_hosts: Collection[str]
+) -> list[Delivery]:
+    """What should be delivered now, but for those ids and hosts.
 
-    id: str
-    tenant: str  # id
-    request_id: str
-    url: str
-    tries: int  # made before
-
-    def with_body(self, body: bytes) -> Delivery:
-        return Delivery(
-            id=self.id, tenant=self.tenant, request_id=self.request_id, url=self.url, body=body, tries=self.tries
-        )
-
-
-def due(connection: Connection, most: int, now_us: int) -> list[Due]:
-    """What should be delivered now. The same again until it is said to be delivered or to have failed."""
+    The same again until it is said to be delivered or to have failed.
+    """
+    statement = _DUE
+    if on_their_way:
+        statement = statement.where(outbox.c.id.not_in(on_their_way))
+    if busy_hosts:
+        statement = statement.where(func.coalesce(outbox.c.host, "").not_in(busy_hosts))
     return [
-        Due(id=row.id, tenant=row.tenant_id, request_id=row.request_id, url=row.url, tries=row.tries)
-        for row in connection.execute(_DUE, {"now": now_us, "most": most})
+        Delivery(
+            id=row.id,
+            tenant=row.tenant_id,
+            request_id=row.request_id,
+            url=row.url,
+            host=row.host or "",
+            tries=row.tries,
+        )
+        for row in connection.execute(statement, {"now": now_us, "most": most})
     ]
 
 

@@ -5,7 +5,7 @@ Takes tenants' ids and never crosses them; takes leases and ignores stale ones. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from laterna.billing.usage import UsageLine, usage_of
 from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease
-from laterna.errors import AlreadyCompleted, LaternaError, RequestNotFound
+from laterna.errors import AlreadyCompleted, RequestNotFound
 from laterna.queue import events, leasing, upkeep
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
@@ -208,21 +208,19 @@ class Requests:
 
     # Webhooks, each delivered at least once.
 
-    async def due_webhooks(self, most: int) -> list[Delivery]:
-        """What should be delivered now; the same again until it is said to be delivered or to have failed."""
+    async def due_webhooks(
+        self, most: int, on_their_way: Collection[str] = (), busy_hosts: Collection[str] = ()
+    ) -> list[Delivery]:
+        """What should be delivered now, but for those ids and hosts.
+
+        The same again until it is said to be delivered or to have failed.
+        """
         now = self._clock.now_us()
+        return await self._store.read(lambda c: outbox.due(c, most, now, on_their_way, busy_hosts))
 
-        def read(connection: Connection) -> list[tuple[outbox.Due, RequestView]]:
-            found = outbox.due(connection, most, now)
-            return [(due, views.view_of(connection, self._places, due.tenant, due.request_id)) for due in found]
-
-        ready = []
-        for due, view in await self._store.read(read):
-            try:
-                ready.append(due.with_body(self._webhook_body(view)))
-            except LaternaError as error:  # such as a model that is no longer served here
-                await self.webhook_failed(due.with_body(b""), error.message)
-        return ready
+    async def webhook_body(self, delivery: Delivery) -> bytes:
+        """The JSON that it tells. Raises what the maker of bodies does, such as for a model no longer served here."""
+        return self._webhook_body(await self.get(delivery.tenant, delivery.request_id))
 
     async def webhook_delivered(self, delivery: Delivery) -> None:
         now = self._clock.now_us()

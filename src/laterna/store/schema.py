@@ -170,6 +170,9 @@ attempts = Table(
     Column("started_us", Moment),
     Column("ended_us", Moment),
     Column("outcome", Text),  # ok, failed, cancelled, expired or lost; absent: it goes on
+    Column("lease_token", Text),  # under which its worker speaks, even once the lease has ended
+    Column("device_ns", BigInteger),  # of its usage lines; absent: none were written yet
+    Column("timeline", LargeBinary),  # JSON of spans of `laterna.contracts.messages`; absent: its worker told none
 )
 
 files = Table(
@@ -227,7 +230,7 @@ usage_lines = Table(  # only ever added to
 )
 Index("ix_usage_lines_tenant", usage_lines.c.tenant_id, usage_lines.c.created_us)
 
-events = Table(  # only ever added to
+events = Table(  # only ever added to until their request is settled
     "events",
     metadata,
     Column("request_id", Text, ForeignKey("requests.id"), primary_key=True),
@@ -250,5 +253,6 @@ outbox = Table(
     Column("next_us", Moment),  # when it is due; absent: delivered or given up
     Column("delivered_us", Moment),  # absent: not yet, or never
     Column("last_error", Text),  # of the latest try that failed
+    Column("host", Text),  # of the URL, with its port: who may be slow; absent: written by an earlier version
 )
 _where("ix_outbox_due", outbox.c.next_us, condition="next_us IS NOT NULL")

@@ -67,7 +67,8 @@ def triggers() -> dict[str, str]:
     births = _listed((BLOCKED, SCHEDULED, QUEUED))
     settled = f"OLD.state = '{SETTLED}'"
     fixed = "outcome, settled_us, error_code, attempts, price_nano, currency"
-    parent_settled = f"(SELECT state FROM requests WHERE id = NEW.request_id) = '{SETTLED}'"
+    parent = "(SELECT state FROM requests WHERE id = {}.request_id)"
+    parent_settled = f"{parent.format('NEW')} = '{SETTLED}'"
     found = {
         "requests_begin_waiting": ("INSERT ON requests", f"NEW.state NOT IN ({births})", "a request begins waiting"),
         "requests_go_legal_ways": (
@@ -78,15 +79,23 @@ def triggers() -> dict[str, str]:
         "requests_stay_settled": (f"UPDATE OF {fixed} ON requests", settled, "a settled request does not change"),
         "requests_stay": ("DELETE ON requests", "1", "requests are kept"),
     }
-    for table in ("outputs", "usage_lines", "outbox"):
-        found[f"{table}_come_before_settling"] = (
-            f"INSERT ON {table}",
-            parent_settled,
-            "the request was settled before",
-        )
+    too_late = "the request was settled before"
+    for table in ("outputs", "outbox"):
+        found[f"{table}_come_before_settling"] = (f"INSERT ON {table}", parent_settled, too_late)
+    # What was used may become known later; what is charged may not.
+    found["charges_come_before_settling"] = (
+        "INSERT ON usage_lines",
+        f"NEW.amount_nano <> 0 AND {parent_settled}",
+        too_late,
+    )
     for table in ("usage_lines", "events"):
         found[f"{table}_do_not_change"] = (f"UPDATE ON {table}", "1", f"{table} are only added")
-        found[f"{table}_stay"] = (f"DELETE ON {table}", "1", f"{table} are only added")
+    found["usage_lines_stay"] = ("DELETE ON usage_lines", "1", "usage_lines are only added")
+    found["events_stay"] = (
+        "DELETE ON events",
+        f"{parent.format('OLD')} <> '{SETTLED}'",
+        "events are kept while their request lives",
+    )
     return {
         name: f"CREATE TRIGGER {name}\nBEFORE {when}\nWHEN {condition}\nBEGIN SELECT RAISE(ABORT, '{message}'); END"
         for name, (when, condition, message) in found.items()

@@ -1,0 +1,171 @@
+"""Deliveries over real connections: none waits for another, none is made twice at a time, none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from laterna.dispatch import webhooks
+from laterna.dispatch.webhooks import PER_HOST, Webhooks
+from laterna.errors import EndpointNotFound, Unavailable
+from laterna.media.fetch import Fetcher
+from laterna.requests.outbox import RETRY_SECONDS
+from laterna.requests.requests import Delivery, Requests, RequestView
+from tests.media.sites import Handler, page, site
+from tests.requests.conftest import World, finished, world
+
+LONG_AFTER = 10**6  # seconds: past every retry
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "IDLE_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def delivering(requests: Requests) -> AsyncIterator[None]:
+    fetcher = Fetcher(allow=(ip_network("127.0.0.0/8"),))
+    task = asyncio.create_task(Webhooks(requests, fetcher).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def settled(w: World, url: str, **changes: str) -> str:
+    leased = await w.leased(webhook_url=url, **changes)
+    await w.requests.finish(finished(leased.lease))
+    return leased.lease.request_id
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to be")
+
+
+async def nothing_due(w: World) -> None:
+    for _ in range(3000):
+        if not await w.requests.due_webhooks(99):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("something stays due")
+
+
+def waits_for(gate: asyncio.Event) -> Handler:
+    async def handler(writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await page()(writer)
+
+    return handler
+
+
+async def test_a_slow_host_holds_up_nobody_and_is_told_one_by_one(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as slow, site() as quick:
+        gate = asyncio.Event()
+        slow.pages["/"], quick.pages["/"] = waits_for(gate), page()
+        first = [await settled(w, slow.url("/")) for _ in range(3 * webhooks.AT_ONCE)]
+        w.clock.advance(0.001)
+        later = [await settled(w, quick.url("/")) for _ in range(20)]
+        async with delivering(w.requests):
+            await until(lambda: len(quick.requests) == len(later))
+            assert len(slow.requests) == PER_HOST
+            gate.set()
+            await until(lambda: len(slow.requests) == len(first))
+            await nothing_due(w)
+        assert all(request in "".join(slow.requests) for request in first)
+
+
+async def test_nothing_is_on_its_way_twice_and_what_a_stop_cut_off_is_delivered_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        gate = asyncio.Event()
+        receiver.pages["/"] = waits_for(gate)
+        await settled(w, receiver.url("/"))
+        async with delivering(w.requests):
+            await until(lambda: len(receiver.requests) == 1)
+            await asyncio.sleep(0.1)
+            assert len(receiver.requests) == 1
+        [cut_off] = await w.requests.due_webhooks(9)
+        assert cut_off.tries == 0, "a stop of ours is no failure of theirs"
+        gate.set()
+        async with delivering(w.requests):
+            await nothing_due(w)
+        assert len(receiver.requests) == 2
+
+
+class Bodies:
+    """A maker of bodies that breaks in every way."""
+
+    def __init__(self) -> None:
+        self.broken = True
+
+    def __call__(self, view: RequestView) -> bytes:
+        if self.broken and view.endpoint == "gone":
+            raise EndpointNotFound("no such model any more")
+        if self.broken and view.endpoint == "bug":
+            raise ZeroDivisionError("a bug")
+        return b"{}"
+
+
+async def test_whatever_goes_wrong_is_a_try_that_is_made_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        bodies = Bodies()
+        requests = Requests(w.store, w.clock, w.settings, bodies)
+        receiver.pages["/"], receiver.pages["/no"] = page(), page(status="500 No")
+        for endpoint in ("gone", "bug", "there"):
+            await settled(w, receiver.url("/"), endpoint=endpoint)
+        for url in (receiver.url("/no"), "http://127.0.0.1:1024/", "nonsense://", "http://[::1/"):
+            await settled(w, url)
+        async with delivering(requests):
+            await nothing_due(w)
+            assert receiver.bodies.count(b"{}") == 2, "the one that could be made, and the one that was not taken"
+            w.clock.advance(RETRY_SECONDS[0])
+            tries = {d.url: d.tries for d in await w.requests.due_webhooks(9)}
+            assert set(tries) >= {receiver.url("/")}
+            bodies.broken = False
+            receiver.pages["/no"] = page()
+            await until(lambda: len(receiver.requests) >= 5)
+            await nothing_due(w)
+        assert len(receiver.requests) == 5
+
+
+async def test_a_redirect_and_a_private_address_are_never_tried_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        receiver.pages["/"] = page(status="301 Moved", Location="/other")
+        await settled(w, receiver.url("/"))
+        await settled(w, "http://10.0.0.1/")
+        async with delivering(w.requests):
+            await nothing_due(w)
+        w.clock.advance(LONG_AFTER)
+        assert await w.requests.due_webhooks(9) == []
+        assert len(receiver.requests) == 1
+
+
+class Busy(Requests):
+    """Its store cannot write for a while."""
+
+    refusals = 3
+
+    async def webhook_delivered(self, delivery: Delivery) -> None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise Unavailable("the disk is full")
+        await super().webhook_delivered(delivery)
+
+
+async def test_a_store_that_cannot_write_makes_no_receiver_hear_it_twice(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        receiver.pages["/"] = page()
+        await settled(w, receiver.url("/"))
+        async with delivering(Busy(w.store, w.clock, w.settings)):
+            await nothing_due(w)
+        assert len(receiver.requests) == 1
