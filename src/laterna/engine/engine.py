@@ -22,7 +22,7 @@ from laterna.engine.metering import divide
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.engine.sample import Sample
-from laterna.errors import LaternaError, SampleFailed
+from laterna.errors import LaternaError, RequestCancelled, SampleFailed
 from laterna.families.family import Family, Picture
 from laterna.scheduler.policy import Candidate, Policy, StepPlan
 
@@ -67,10 +67,20 @@ class Engine:
             job = msgspec.structs.replace(order.generation, seed=order.generation.seed + index)
             self._samples.append(Sample(run=run, index=index, job=job, generator=torch.Generator("cpu")))
 
-    def cancel(self, lease: Lease) -> None:
-        """Take the request out before its next step; says how much it had used."""
-        for run in {sample.run for sample in self._samples if sample.run.order.lease == lease}:
-            self._fail(run, "client_cancelled", "the request was cancelled")
+    def cancel(self, lease: Lease) -> bool:
+        """Take the request out before its next step; says how much it had used. False where none of it is left here."""
+        found = {sample.run for sample in self._samples if sample.run.order.lease == lease}
+        for run in found:
+            self.fail(run, RequestCancelled.code, "the request was cancelled")
+        return bool(found)
+
+    def fail(self, run: Run, code: str, message: str, retry: bool = False) -> None:
+        """End a run, be it here or with the audience, and say so once; what is left of it is not computed."""
+        if run.failed:
+            return
+        run.failed = True
+        self._samples = [sample for sample in self._samples if sample.run is not run]
+        self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill(), retry=retry))
 
     def watch(self, lease: Lease) -> None:
         for sample in self._samples:
@@ -155,7 +165,7 @@ class Engine:
                     if member in self._samples:
                         self._run(plan, family, [member])
             else:
-                self._fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
+                self.fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
             return
         self._meter(plan, members, begun)
         settle()
@@ -205,7 +215,7 @@ class Engine:
             sample.latent, sample.history = result.latent, result.history
             sample.step += 1
             if sample.step == sample.steps and not runner.is_finite(sample):
-                self._fail(sample.run, SampleFailed.code, f"sample {sample.index} became infinite or not a number")
+                self.fail(sample.run, SampleFailed.code, f"sample {sample.index} became infinite or not a number")
         told: set[Run] = set()
         for sample, result in zip(members, results, strict=True):
             if sample.run not in told and sample in self._samples:
@@ -246,13 +256,7 @@ class Engine:
 
     def _fail_all(self, ref: ModelRef, error: LaternaError) -> None:
         for run in {s.run for s in self._samples if s.run.order.model == ref}:
-            self._fail(run, error.code, error.message)
-
-    def _fail(self, run: Run, code: str, message: str) -> None:
-        if not any(sample.run is run for sample in self._samples):
-            return
-        self._samples = [sample for sample in self._samples if sample.run is not run]
-        self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill()))
+            self.fail(run, error.code, error.message)
 
 
 def _may_run(sample: Sample, waiting: set[str]) -> bool:

@@ -9,7 +9,7 @@ from laterna.contracts.messages import Assign, Spent
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """Mutable, engine-owned. It ends once: finished, failed or dropped."""
+    """Mutable, engine-owned. It ends once: finished or failed."""
 
     order: Assign
     pictures_left: int  # samples not decoded yet
@@ -17,6 +17,7 @@ class Run:
     started_ns: int | None = None  # monotonic time of the first device call; absent before
     told_loading: bool = False  # whether its owner knows that the model is being loaded
     preview_ns: int = 0  # monotonic time of the last preview
+    failed: bool = False  # whether its end was told
     spent: dict[str, list[int]] = field(default_factory=dict)  # stage -> [calls, device nanoseconds]
 
     def charge(self, stage: str, device_ns: int) -> None:

@@ -1,10 +1,14 @@
-"""The worker's end of its socket: a thread that reads orders into an inbox, and a lock around what is said."""
+"""The worker's end of its socket: a thread that reads orders into an inbox, and a lock around what is said.
+
+The inbox is read by the engine's thread alone, so that whatever else must happen on that thread is put there too.
+"""
 
 from __future__ import annotations
 
 import queue
 import socket
 import threading
+from collections.abc import Callable
 
 from laterna.contracts.frames import pack, worker_reader
 from laterna.contracts.messages import FromWorker, Stop, ToWorker
@@ -16,7 +20,7 @@ class Link:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self._inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[ToWorker | Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
 
     def say(self, message: FromWorker) -> None:
@@ -28,8 +32,12 @@ class Link:
             except OSError:
                 self._inbox.put(Stop())
 
-    def next(self, timeout_s: float) -> ToWorker | None:
-        """The next order, or None if there was none in time; 0 does not wait."""
+    def later(self, do: Callable[[], None]) -> None:
+        """Have it done by whoever takes the orders, in turn with them."""
+        self._inbox.put(do)
+
+    def next(self, timeout_s: float) -> ToWorker | Callable[[], None] | None:
+        """The next order or what else is to be done, or None if there was none in time; 0 does not wait."""
         try:
             return self._inbox.get(timeout=timeout_s) if timeout_s > 0 else self._inbox.get_nowait()
         except queue.Empty:

@@ -1,18 +1,24 @@
 """Finished pictures become stored artifacts, beside the engine: encoding never holds up the next step.
 
-Keeps what a run has handed over until the run is complete, then says Finished; forgets it if the run fails.
+Keeps what a run has handed over until the run is complete, then says Finished. What a run stored that does not come so
+far is deleted again; where a worker dies over it, the janitor finds it later.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from laterna.contracts.messages import Artifact, Failed, Finished, FromWorker, Lease, Preview, Progress
+import msgspec
+from obstore.exceptions import BaseError
+
+from laterna.contracts.messages import Artifact, Finished, FromWorker, Lease, Preview, Progress
 from laterna.engine.run import Run
-from laterna.errors import ExecutionError
 from laterna.families.family import Picture
 from laterna.media.images import encode_image
 from laterna.media.objects import MediaStore, new_key
@@ -20,53 +26,91 @@ from laterna.media.objects import MediaStore, new_key
 PREVIEW_FORMAT = "jpeg"
 
 
-class Outputs:
-    """One background thread; calls come from the engine's thread."""
+@dataclass(kw_only=True, eq=False)
+class _Kept:
+    """What a run has handed over."""
 
-    def __init__(self, media: MediaStore, say: Callable[[FromWorker], None]) -> None:
+    run: Run
+    over: bool = False  # it will not be finished: nothing more of it is stored
+    keys: list[str] = field(default_factory=list)  # in the media store, or about to be; the pool's thread only
+    artifacts: list[Artifact] = field(default_factory=list)  # the pool's thread only
+
+
+class Outputs:
+    """One background thread, which stores in the order in which it was told; calls come from the engine's thread.
+
+    `unstored` is called on that thread, once for a run, which must then be ended: `forget` is waited for.
+    """
+
+    def __init__(
+        self, media: MediaStore, say: Callable[[FromWorker], None], unstored: Callable[[Run, str], None]
+    ) -> None:
         self._media = media
         self._say = say
+        self._unstored = unstored
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="outputs")
-        self._done: dict[str, list[Artifact]] = {}  # lease token -> what is stored so far; the pool's thread only
+        self._lock = threading.Lock()
+        self._runs: dict[str, _Kept] = {}  # by the lease's token, until finished or forgotten
 
     def picture(self, run: Run, index: int, picture: Picture) -> None:
-        self._pool.submit(self._guarded, run, lambda: self._keep(run, index, picture))
+        kept = self._kept(run)
+        self._pool.submit(self._guarded, kept, lambda: self._keep(kept, index, picture))
 
     def complete(self, run: Run) -> None:
-        self._pool.submit(self._guarded, run, lambda: self._finish(run))
+        kept = self._kept(run)
+        self._pool.submit(self._guarded, kept, lambda: self._finish(kept))
+
+    def stop(self, lease: Lease) -> Run | None:
+        """Let it not be finished any more; None where that was said already, or nothing of it is here."""
+        with self._lock:
+            kept = self._runs.get(lease.token)
+            if kept is None or kept.over:
+                return None
+            kept.over = True
+        return kept.run
 
     def forget(self, lease: Lease) -> None:
-        self._pool.submit(self._done.pop, lease.token, None)
+        """Delete what is stored of it: the run has failed."""
+        with self._lock:
+            kept = self._runs.pop(lease.token, None)
+            if kept is None:
+                return
+            kept.over = True
+        self._pool.submit(self._drop, kept)
 
     def preview(self, progress: Progress, index: int, picture: Picture) -> None:
         self._pool.submit(self._send_preview, progress, index, picture)
 
-    def held(self) -> list[str]:
-        """Tokens of runs that have left the engine and are not said to be finished yet."""
-        return list(self._done)
-
     def close(self) -> None:
+        """Finish what is complete, delete the rest."""
         self._pool.shutdown(wait=True)
+        for kept in self._runs.values():
+            self._drop(kept)
 
-    def _guarded(self, run: Run, work: Callable[[], None]) -> None:
+    def _kept(self, run: Run) -> _Kept:
+        with self._lock:
+            return self._runs.setdefault(run.order.lease.token, _Kept(run=run))
+
+    def _guarded(self, kept: _Kept, work: Callable[[], None]) -> None:
+        if kept.over:
+            return
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the edge of a thread: recorded as the request's failure
-            self._done.pop(run.order.lease.token, None)
-            failure = f"an output could not be stored: {error}"
-            lease = run.order.lease
-            self._say(Failed(lease=lease, code=ExecutionError.code, message=failure, spent=run.bill(), retry=True))
+            if self.stop(kept.run.order.lease) is not None:
+                self._unstored(kept.run, f"an output could not be stored: {error}")
 
-    def _keep(self, run: Run, index: int, picture: Picture) -> None:
-        job, order = run.order.generation, run.order
+    def _keep(self, kept: _Kept, index: int, picture: Picture) -> None:
+        job, model = kept.run.order.generation, kept.run.order.model
         data, content_type = encode_image(
-            picture, job.image_format, model=order.model.id, created_us=time.time_ns() // 1000, seed=job.seed + index
+            picture, job.image_format, model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index
         )
         key = ""
         if not job.inline:
             key = new_key()
+            kept.keys.append(key)
             self._media.put_sync(key, data)
-        self._done.setdefault(order.lease.token, []).append(
+        kept.artifacts.append(
             Artifact(
                 index=index,
                 seed=job.seed + index,
@@ -80,26 +124,22 @@ class Outputs:
             )
         )
 
-    def _finish(self, run: Run) -> None:
-        artifacts = self._done.get(run.order.lease.token, [])
-        if len(artifacts) < run.order.generation.count:
-            return  # one could not be stored, and the run was said to have failed
+    def _finish(self, kept: _Kept) -> None:
+        run, lease = kept.run, kept.run.order.lease
+        with self._lock:
+            if kept.over:
+                return
+            del self._runs[lease.token]
         seconds = (time.monotonic_ns() - (run.started_ns or 0)) / 1e9
-        lease, artifacts = run.order.lease, sorted(artifacts, key=lambda artifact: artifact.index)
+        artifacts = sorted(kept.artifacts, key=lambda artifact: artifact.index)
         self._say(Finished(lease=lease, artifacts=artifacts, spent=run.bill(), inference_s=seconds))
-        self._done.pop(lease.token, None)
+
+    def _drop(self, kept: _Kept) -> None:
+        for key in kept.keys:
+            with suppress(OSError, BaseError):  # what cannot be deleted now is the janitor's
+                self._media.delete_sync(key)
 
     def _send_preview(self, progress: Progress, index: int, picture: Picture) -> None:
         data, content_type = encode_image(picture, PREVIEW_FORMAT)
         shown = Preview(index=index, content_type=content_type, data=data)
-        self._say(
-            Progress(
-                lease=progress.lease,
-                stage=progress.stage,
-                step=progress.step,
-                steps=progress.steps,
-                batch=progress.batch,
-                remaining_s=progress.remaining_s,
-                preview=shown,
-            )
-        )
+        self._say(msgspec.structs.replace(progress, preview=shown))

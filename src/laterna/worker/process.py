@@ -33,6 +33,7 @@ from laterna.contracts.station import Station
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
+from laterna.errors import ExecutionError, RequestCancelled
 from laterna.families import load_family
 from laterna.families.family import Family, Picture
 from laterna.media.objects import MediaStore
@@ -59,7 +60,7 @@ class Worker:
         self._over = threading.Event()
         self._device = open_device(station.device, station.memory_gb, station.threads)
         self._costs = CostModel.load(station.costs_file)
-        self._outputs = Outputs(MediaStore(Path(station.media)), self._say)
+        self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
         widening = self._device.dtype.itemsize // 2
         residency = Residency(lambda ref: _load(ref, self._device), self._device.memory_bytes, clock, widening)
         self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
@@ -92,7 +93,10 @@ class Worker:
         while order is not None:
             if isinstance(order, Stop):
                 return False
-            self._take(order)
+            if callable(order):
+                order()
+            else:
+                self._take(order)
             order = self._link.next(0)
         return True
 
@@ -102,9 +106,20 @@ class Worker:
                 self._held[order.lease.token] = order.lease
             self._engine.submit(order)
         elif isinstance(order, Cancel):
-            self._engine.cancel(order.lease)
+            self._cancel(order.lease)
         elif isinstance(order, Watch):
             self._engine.watch(order.lease)
+
+    def _cancel(self, lease: Lease) -> None:
+        """Wherever it is: being computed or being stored."""
+        if not self._engine.cancel(lease):
+            run = self._outputs.stop(lease)
+            if run is not None:
+                self._engine.fail(run, RequestCancelled.code, "the request was cancelled")
+
+    def _unstored(self, run: Run, message: str) -> None:
+        """Told by the outputs' thread."""
+        self._link.later(lambda: self._engine.fail(run, ExecutionError.code, message, retry=True))
 
     def say(self, message: Said) -> None:
         if isinstance(message, Failed):
