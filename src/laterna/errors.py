@@ -18,6 +18,7 @@
     │   ├── QueueFull
     │   ├── DeadlineUnreachable
     │   ├── PayloadTooLarge
+    │   ├── NoRunner                nothing here can run models
     │   └── Unavailable             the server is stopping, or the store does not answer
     ├── FetchError                  a URL could not be fetched
     │   ├── AddressRefused          it leads to an address that users may not reach
@@ -139,6 +140,10 @@ class DeadlineUnreachable(Refused):
 
 class PayloadTooLarge(Refused):
     code = "payload_too_large"
+
+
+class NoRunner(Refused):
+    code = "runner_scheduling_failure"
 
 
 class Unavailable(Refused):

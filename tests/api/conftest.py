@@ -25,6 +25,7 @@ from laterna.clock import SystemClock
 from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Preview, Progress
+from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore, new_key
 from laterna.requests.files import Files
 from laterna.requests.live import Board
@@ -76,6 +77,7 @@ class Api:
         self.cancelled: list[Lease] = []
         self.watched: list[Lease] = []
         self.problem: str | None = None
+        self.refusals: dict[str, LaternaError] = {}  # by card
         self._latest: dict[str, Progress] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -105,6 +107,7 @@ class Api:
             files=self.files, keys=self.keys, tokens=self.tokens, media=self.media, eta=lambda view: 1.25,
             progress=self._latest.get,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
+            refusal=lambda model: self.refusals.get(model.id),
         )  # fmt: skip
         config = uvicorn.Config(
             create_app(self.services), port=0, log_config=None, access_log=False, lifespan="off", proxy_headers=False,

@@ -7,8 +7,12 @@ import time
 
 import pytest
 
+from laterna.errors import LaternaError, ModelTooLarge, NoRunner
+from laterna.tenants.keys import DEFAULT_TENANT
 from tests.api.conftest import Api, picture
 from tests.api.test_fal import events_of
+
+PATHS = ("/test/blank", "/queue/test/blank", "/test/blank/stream")
 
 
 def until(api: Api, request_id: str, state: str) -> None:
@@ -40,7 +44,7 @@ def test_a_failed_run_is_its_error(api: Api) -> None:
 
 def test_wrong_input_is_refused_before_anything_is_queued(api: Api) -> None:
     with api.http() as http:
-        for path in ("/test/blank", "/queue/test/blank", "/test/blank/stream"):
+        for path in PATHS:
             answer = http.post(path, json={"prompt": "x", "num_inference_steps": 51, "seed": "x"})
             assert answer.status_code == 422
             assert [item["loc"] for item in answer.json()["detail"]] == [
@@ -49,6 +53,21 @@ def test_wrong_input_is_refused_before_anything_is_queued(api: Api) -> None:
             ]
             assert answer.json()["detail"][0]["ctx"] == {"le": 50}
             assert answer.json()["detail"][0]["input"] == 51
+
+
+@pytest.mark.parametrize(("error", "status"), [(NoRunner("no torch"), 503), (ModelTooLarge("too large"), 500)])
+@pytest.mark.parametrize("path", [*PATHS, "/openai/v1/images/generations"])
+def test_what_can_never_run_here_is_refused_before_anything_is_queued(
+    api: Api, path: str, error: LaternaError, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.refusals, "test/blank", error)
+    before = api.call(api.requests.page(DEFAULT_TENANT)).items
+    with api.http() as http:
+        answer = http.post(path, json={"prompt": "a fox", "model": "test/blank"})
+    assert answer.status_code == status
+    body = answer.json().get("error", answer.json())
+    assert (body["message"], body.get("error_type") or body["code"]) == (error.message, error.code)
+    assert api.call(api.requests.page(DEFAULT_TENANT)).items == before
 
 
 def test_a_client_who_goes_has_the_work_stopped(api: Api) -> None:

@@ -185,6 +185,38 @@ def test_whatever_comes_is_a_job_or_problems_that_can_be_sent(contract: Contract
         assert 0 <= job.seed <= job.seed + job.count - 1 < 2**63
 
 
+def test_the_family_completes_what_a_card_leaves_open() -> None:
+    settings = {"guidance": "none", "sampler": "flow_euler"}
+    contract = get_contract("flux.text_to_image").narrow({}, settings, "flux")
+    job = made(contract, image_size={"width": 1000, "height": 600})
+    assert (job.width % 16, job.height % 16) == (0, 0)
+    assert problem(contract, image_size={"width": 14142, "height": 512}).ctx == {"le": 2048}
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "lcm"])
+def test_steps_are_bounded_by_the_sampler_that_was_asked_for(sampler: str) -> None:
+    settings = {"guidance": "classifier_free", "sampler": sampler}
+    fields = {"num_inference_steps": {"le": 2000}}
+    contract = get_contract("stable_diffusion.text_to_image").narrow(fields, settings, "stable_diffusion")
+    found = problem(contract, num_inference_steps=51, sampler="lcm")
+    assert (found.loc, found.type, found.ctx, found.input) == (
+        ("body", "num_inference_steps"), "less_than_equal", {"le": 50}, 51,
+    )  # fmt: skip
+    assert "'lcm'" in found.msg
+    assert made(contract, num_inference_steps=51, sampler="euler").steps == 51
+    assert problem(contract, num_inference_steps=501, sampler="euler").ctx == {"le": 500}
+
+
+def test_a_sampler_that_does_not_fit_the_family_is_refused_by_name() -> None:
+    wrong = problem(diffusion(), sampler="flow_euler")
+    assert (wrong.loc, wrong.type) == (("body", "sampler"), "literal_error")
+    settings = {"guidance": "classifier_free", "sampler": "ddim"}
+    fields = {"sampler": {"choices": ["ddim", "unipc"]}}
+    few = get_contract("stable_diffusion.text_to_image").narrow(fields, settings, "stable_diffusion")
+    assert problem(few, sampler="euler").loc == ("body", "sampler")
+    assert (made(few, sampler=None).sampler, made(few, sampler="unipc").sampler) == ("ddim", "unipc")
+
+
 def test_the_result_has_fals_shape() -> None:
     contract = flux()
     job = made(contract, seed=3, num_images=2)

@@ -132,10 +132,10 @@ def write_cards(data: Path) -> None:
     (cards / "slow.toml").write_text(CARD.format(id="test/slow", step_seconds=0.1))
 
 
-def start(data: Path, *flags: str) -> Server:
+def start(data: Path, *flags: str, **variables: str) -> Server:
     write_cards(data)
     command = [sys.executable, "-m", "laterna.cli", "serve", "--data", str(data), "--port", "0", "--tls-port", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     with (data / "stderr").open("ab") as stderr:
         process = subprocess.Popen([*command, *flags], env=environment, stderr=stderr)
     server = Server(data=data, process=process)
@@ -162,8 +162,8 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers on the test's own folder, one after another; all are ended at the end."""
     started: list[Server] = []
 
-    def again(*flags: str) -> Server:
-        started.append(start(tmp_path, *flags))
+    def again(*flags: str, **variables: str) -> Server:
+        started.append(start(tmp_path, *flags, **variables))
         return started[-1]
 
     yield again

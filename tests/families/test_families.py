@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laterna import families
+from laterna.contracts import traits
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.errors import ConfigError, InvalidInput
 from laterna.families import blank, load_family
@@ -146,15 +147,16 @@ def test_unknown_families_are_refused_with_the_names_that_there_are() -> None:
 
 
 def test_outsiders_bring_families_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint(name="mine", value="laterna.families.blank:load", group=families.GROUP)
+    point = EntryPoint(name="mine", value="laterna.families.blank:load", group=traits.GROUP)
 
     def entry_points(**wanted: Any) -> list[EntryPoint]:
         return [point] if point.matches(**wanted) else []
 
     monkeypatch.setattr(families, "entry_points", entry_points)
+    monkeypatch.setattr(traits, "entry_points", entry_points)
     ref = ModelRef(id="a/b", revision="1", family="mine", weights="builtin:none", resident_bytes=1)
     assert isinstance(load_family(ref, CPU), blank.Blank)
-    assert families.family_names() == ["blank", "flux", "mine", "stable_diffusion"]
+    assert traits.family_names() == ("blank", "flux", "mine", "stable_diffusion")
 
 
 @pytest.mark.parametrize("value", ["soon", True, -1, float("nan"), float("inf")])

@@ -62,12 +62,14 @@ async def submit(
         raw: JSON, in the endpoint's own words.
         dialect: whose shape its sender wants answers in.
 
-    Raises EndpointNotFound, InvalidInput, QueueFull, DeadlineUnreachable, Conflict or Unavailable; nothing is queued
-    then.
+    Raises EndpointNotFound, InvalidInput, NoRunner, ModelTooLarge, QueueFull, DeadlineUnreachable, Conflict or
+    Unavailable; nothing is queued then.
     """
     card, endpoint = services.catalog.endpoint(endpoint_id)
     asked = read_asked(request)
     job = endpoint.contract.normalise(endpoint.contract.parse(raw))
+    if (refused := services.refusal(card.ref())) is not None:
+        raise refused
     now = services.clock.now_us()
     start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
     receipt = await services.requests.submit(

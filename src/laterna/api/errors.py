@@ -47,6 +47,7 @@ STATUS: dict[str, int] = {  # code -> status
     errors.QueueFull.code: 429,
     errors.DeadlineUnreachable.code: 504,
     errors.PayloadTooLarge.code: 413,
+    errors.NoRunner.code: 503,
     errors.Unavailable.code: 503,
     errors.FetchError.code: 422,
     errors.AddressRefused.code: 422,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
 from laterna.config import Settings
+from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import Lease, Progress
+from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore
 from laterna.requests.files import Files
 from laterna.requests.live import Board
@@ -19,6 +21,11 @@ from laterna.tenants.tokens import Tokens
 
 def no_problem() -> str | None:
     """All is well."""
+    return None
+
+
+def no_refusal(model: ModelRef) -> LaternaError | None:
+    """Every model may run."""
     return None
 
 
@@ -41,3 +48,4 @@ class Services:
     watcher: Callable[[Lease], None]  # tells it that previews are wanted
     wake: Callable[[], None]  # tells dispatch that something may be leased
     problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
+    refusal: Callable[[ModelRef], LaternaError | None] = no_refusal  # why a model can never run here; None when it may

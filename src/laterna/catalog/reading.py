@@ -10,6 +10,7 @@ from typing import Any
 
 from laterna.catalog.card import PRICE_UNITS, Card, Endpoint, Price
 from laterna.contracts.contract import get_contract
+from laterna.contracts.traits import TRAITS, family_names
 from laterna.errors import ConfigError
 
 # First segments of paths that the server keeps for itself; a model there could not be called.
@@ -65,12 +66,12 @@ def read_card(path: Path) -> Card:
         table = Table(path, tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML: {error}") from error
-    settings = _settings(table)
+    settings, family = _settings(table), _family(table)
     card = Card(
         id=_card_id(table),
         name=table.take("name", str),
         description=table.take("description", str, ""),
-        family=table.take("family", str),
+        family=family,
         weights=_weights(table, path),
         revision=table.take("revision", str),
         licence=table.take("licence", str),
@@ -80,7 +81,7 @@ def read_card(path: Path) -> Card:
         resident_bytes=_positive(table, "resident_bytes"),
         settings=settings,
         price=_price(table.table("price")),
-        endpoints=tuple(_endpoint(item, settings) for item in table.tables("endpoints")),
+        endpoints=tuple(_endpoint(item, settings, family) for item in table.tables("endpoints")),
     )
     table.close(tuple(Card.__dataclass_fields__))
     return card
@@ -92,6 +93,13 @@ def _card_id(table: Table) -> str:
         raise table.wrong("id", found, f"the owner may not be one of {', '.join(RESERVED)}, which the server uses")
     if "requests" in found.split("/"):
         raise table.wrong("id", found, "no segment may be 'requests': the queue uses it")
+    return found
+
+
+def _family(table: Table) -> str:
+    found: str = table.take("family", str)
+    if found not in TRAITS and found not in family_names():
+        raise table.wrong("family", found, f"expected one of {', '.join(family_names())}")
     return found
 
 
@@ -131,11 +139,11 @@ def _price(table: Table) -> Price:
     return price
 
 
-def _endpoint(table: Table, settings: Mapping[str, Any]) -> Endpoint:
+def _endpoint(table: Table, settings: Mapping[str, Any], family: str) -> Endpoint:
     name = table.take("contract", str)
     fields = table.take("fields", dict, {})
     try:
-        contract = get_contract(name).narrow(fields, settings)
+        contract = get_contract(name).narrow(fields, settings, family)
     except (ValueError, TypeError) as error:
         raise table.wrong("contract", name, str(error)) from error
     endpoint = Endpoint(

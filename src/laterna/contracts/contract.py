@@ -42,8 +42,11 @@ class Contract(Protocol):
     @property
     def output(self) -> type[BaseModel]: ...
 
-    def narrow(self, fields: Overrides, settings: Settings) -> Contract:
-        """This contract for one card. Raises ValueError naming the field or setting that is wrong."""
+    def narrow(self, fields: Overrides, settings: Settings, family: str = "") -> Contract:
+        """This contract for one card, within what its family takes (`laterna.contracts.traits`).
+
+        Raises ValueError naming the field or setting that is wrong.
+        """
         ...
 
     def parse(self, body: object) -> BaseModel:

@@ -55,6 +55,7 @@ class Ready(_Message, frozen=True, kw_only=True, tag="ready"):
     device: str  # cpu, cuda:0, ...
     device_name: str  # for people
     memory_bytes: int  # what models may occupy together
+    widening: int = 1  # how many times a model takes here the 16 bits a number that its card counts with
 
 
 class Started(_Message, frozen=True, kw_only=True, tag="started"):

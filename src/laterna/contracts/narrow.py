@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from laterna.contracts.sizes import SizeLimits, size_type
+from laterna.contracts.sizes import LARGEST, SizeLimits, size_type
 
 SIZE = "image_size"
 KEYS = ("default", "ge", "le", "max_length", "choices")
@@ -58,8 +58,8 @@ def _field(base: type[BaseModel], name: str, overrides: Mapping[str, Any]) -> tu
 
 def _sized(overrides: Mapping[str, Any]) -> Any:
     limits = size_limits({SIZE: overrides})
-    if not 1 <= limits.grain <= limits.smallest <= limits.largest:
-        raise ValueError(f"{SIZE}: expected 1 <= multiple_of <= ge <= le, got {limits}")
+    if not 1 <= limits.grain <= limits.smallest <= limits.largest <= LARGEST:
+        raise ValueError(f"{SIZE}: expected 1 <= multiple_of <= ge <= le <= {LARGEST}, got {limits}")
     return size_type(limits)
 
 
@@ -71,5 +71,11 @@ def _bounded(old: FieldInfo, overrides: Mapping[str, Any]) -> Any:
             replaced += others
             new.append(bound(overrides[key]))
     kept = [item for item in old.metadata if not isinstance(item, replaced)]
-    annotation: Any = Literal.__getitem__(tuple(overrides["choices"])) if "choices" in overrides else old.annotation
+    annotation: Any = _choices(old, overrides["choices"]) if "choices" in overrides else old.annotation
     return Annotated.__class_getitem__((annotation, *kept, *new)) if kept or new else annotation  # type: ignore[attr-defined]
+
+
+def _choices(old: FieldInfo, names: Any) -> Any:
+    """One of the names, or nothing where the field may be left empty."""
+    chosen: Any = Literal.__getitem__(tuple(names))
+    return chosen if old.default is not None else chosen | None

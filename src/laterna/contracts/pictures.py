@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 from laterna.contracts.contract import MadeFile, Overrides, Settings
 from laterna.contracts.generation import Generation, TextToImage
 from laterna.contracts.inputs import FluxTextToImage, SpriteTextToImage, StableDiffusionTextToImage, TextToImageInput
-from laterna.contracts.narrow import narrowed, size_limits
+from laterna.contracts.narrow import SIZE, narrowed, size_limits
 from laterna.contracts.outputs import ImagesOutput
 from laterna.contracts.problems import invalid
 from laterna.contracts.sizes import pixels
+from laterna.contracts.traits import TRAITS, Traits, most_steps
+from laterna.errors import InvalidInput, Problem
 
 RANDOM_SEEDS = 2**32  # chosen seeds lie below, so that every client's numbers hold them exactly
 GUIDANCE = ("embedded", "classifier_free", "none")
@@ -36,13 +38,15 @@ class Pictures:
     sampler: str = ""
     guidance: str = "none"
 
-    def narrow(self, fields: Overrides, settings: Settings) -> Pictures:
+    def narrow(self, fields: Overrides, settings: Settings, family: str = "") -> Pictures:
         guidance, sampler = settings.get("guidance"), settings.get("sampler")
         if guidance not in GUIDANCE:
             raise ValueError(f"settings.guidance = {guidance!r}: expected one of {', '.join(GUIDANCE)}")
         if not isinstance(sampler, str) or not sampler:
             raise ValueError(f"settings.sampler = {sampler!r}: expected the name of a sampler")
         fields = {**_fixed_size(settings), **fields}
+        if family in TRAITS:
+            fields = self._within(TRAITS[family], family, fields, sampler)
         return replace(
             self,
             input=narrowed(self.input, fields),
@@ -51,11 +55,40 @@ class Pictures:
             guidance=str(guidance),
         )
 
+    def _within(self, traits: Traits, family: str, fields: Overrides, sampler: str) -> Overrides:
+        """The overrides, completed and checked by what the family takes."""
+        if sampler not in traits.samplers:
+            raise ValueError(f"settings.sampler = {sampler!r}: family {family!r} takes {', '.join(traits.samplers)}")
+        size = {"multiple_of": traits.grain, **fields.get(SIZE, {})}
+        step, is_fixed = size["multiple_of"], "ge" in size and size["ge"] == size.get("le")
+        if step % traits.grain and not is_fixed:
+            raise ValueError(f"{SIZE}.multiple_of = {step!r}: family {family!r} needs multiples of {traits.grain}")
+        completed = {**fields, SIZE: size}
+        if "sampler" in self.input.model_fields:
+            completed["sampler"] = offered = {"choices": traits.samplers, **fields.get("sampler", {})}
+            if wrong := set(offered["choices"]) - set(traits.samplers):
+                raise ValueError(f"sampler.choices: {family!r} takes {', '.join(traits.samplers)}, not {sorted(wrong)}")
+        return completed
+
     def parse(self, body: object) -> TextToImageInput:
         try:
-            return self.input.model_validate(body)
+            asked = self.input.model_validate(body)
         except ValidationError as error:
             raise invalid(error) from error
+        self._check_steps(asked)
+        return asked
+
+    def _check_steps(self, asked: TextToImageInput) -> None:
+        """Raises InvalidInput for more steps than the sampler has, which the one that was asked for may lower."""
+        sampler, found = self._sampler(asked), asked.num_inference_steps
+        most = most_steps(sampler)
+        if found > most:
+            why = f"Input should be less than or equal to {most} with the sampler {sampler!r}"
+            where = ("body", "num_inference_steps")
+            raise InvalidInput(Problem(loc=where, msg=why, type="less_than_equal", input=found, ctx={"le": most}))
+
+    def _sampler(self, asked: BaseModel) -> str:
+        return getattr(asked, "sampler", None) or self.sampler
 
     def normalise(self, asked: BaseModel, seed: int | None = None) -> TextToImage:
         assert isinstance(asked, TextToImageInput)
@@ -70,7 +103,7 @@ class Pictures:
             steps=asked.num_inference_steps,
             cfg_scale=scale if self.guidance == "classifier_free" else 1.0,
             guidance=scale if self.guidance == "embedded" else None,
-            sampler=getattr(asked, "sampler", None) or self.sampler,
+            sampler=self._sampler(asked),
             seed=chosen if asked.seed is None else asked.seed,
             count=asked.num_images,
             image_format=str(getattr(asked, "output_format", None) or getattr(asked, "format", "png")),

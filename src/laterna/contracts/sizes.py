@@ -16,7 +16,8 @@ PRESETS: dict[str, tuple[int, int]] = {  # name -> width, height in pixels
     "landscape_4_3": (1024, 768),
     "landscape_16_9": (1024, 576),
 }
-LARGEST = 14142  # pixels a side; fal's own limit
+LARGEST = 14142  # pixels a side; fal's own limit, and the most that a card may say
+ALLOWED = 2048  # pixels a side where a card says nothing: what devices can be trusted to hold
 USUAL = 512  # pixels a side where one of the two is not given
 
 
@@ -25,7 +26,7 @@ class SizeLimits:
     """What sizes a model makes."""
 
     smallest: int = 1  # pixels a side
-    largest: int = LARGEST  # pixels a side
+    largest: int = ALLOWED  # pixels a side
     grain: int = 8  # sides are rounded down to multiples of it, as diffusers does
 
     def holds(self, width: int, height: int) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from laterna.clock import Clock
+from laterna.contracts.fitting import misfit
 from laterna.contracts.generation import ModelRef
-from laterna.errors import ModelTooLarge
 from laterna.families.family import Family
 
 Loader = Callable[[ModelRef], Family]
@@ -55,13 +55,10 @@ class Residency:
 
         Raises WeightsError: unreadable, unsafe, missing, or ModelTooLarge.
         """
-        wanted = ref.resident_bytes * self._widening
-        if wanted > self._budget:
-            raise ModelTooLarge(
-                f"model {ref.id!r} needs about {_gb(wanted)}, the device has {_gb(self._budget)} "
-                "for models; choose a smaller model, or raise memory_gb if the machine has more"
-            )
-        if not self._make_room(wanted, busy):
+        too_large = misfit(ref, self._budget, self._widening)
+        if too_large is not None:
+            raise too_large
+        if not self._make_room(ref.resident_bytes * self._widening, busy):
             return None
         begun = self._clock.monotonic_ns()
         family = self._load(ref)
@@ -81,7 +78,3 @@ class Residency:
 
     def _used(self) -> int:
         return sum(resident.family.resident_bytes for resident in self._models.values())
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
+from laterna.contracts.traits import GROUP, family_names
 from laterna.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ FAMILIES = {
     "flux": "laterna.families.flux.loading:load",
     "stable_diffusion": "laterna.families.stable_diffusion.loading:load",
 }
-GROUP = "laterna.families"
-
-
-def family_names() -> list[str]:
-    """All that can be loaded, our own and those of installed packages."""
-    return sorted({*FAMILIES, *(point.name for point in entry_points(group=GROUP))})
 
 
 def load_family(ref: ModelRef, device: torch.device, dtype: torch.dtype | None = None) -> Family:

@@ -13,19 +13,23 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable
+from importlib.util import find_spec
 from typing import Protocol
 
 import msgspec
 import structlog
 
+from laterna.contracts.fitting import misfit
 from laterna.contracts.frames import pack, server_reader
+from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import VERSION, Beat, FromWorker, Ready, Stop, ToWorker
 from laterna.contracts.station import Station
-from laterna.errors import LaternaError
+from laterna.errors import LaternaError, NoRunner
 
 log = structlog.get_logger(__name__)
 
 HOPELESS = 78  # a worker's exit status when its packages are missing
+NO_PACKAGES = "no models can run here: install what they need with `pip install 'laterna[models]'`, then restart"
 YOUNG_SECONDS = 10.0  # a worker that dies before is restarted with a delay
 LONGEST_DELAY = 30.0
 STOP_SECONDS = 10.0
@@ -47,6 +51,7 @@ class LocalWorker:
         self.ready: Ready | None = None  # absent while there is no process that can work
         self.resident: tuple[str, ...] = ()
         self.problem: str | None = None  # why there is none; absent when all is well
+        self.hopeless = False  # whether there will never be one
         self._station = station
         self._hearer = hearer
         self._process: asyncio.subprocess.Process | None = None
@@ -61,6 +66,9 @@ class LocalWorker:
     async def keep(self) -> None:
         """Run processes one after another until stopped."""
         loop, delay = asyncio.get_running_loop(), 0.0
+        if find_spec("torch") is None:
+            self._give_up()
+            return
         while not self._stopping:
             begun = loop.time()
             status = await self._live()
@@ -69,8 +77,7 @@ class LocalWorker:
             delay = min(LONGEST_DELAY, 2 * delay + 0.5) if loop.time() - begun < YOUNG_SECONDS else 0.0
             self.problem = f"the worker of {self._station.device} ended with status {status}"
             if status == HOPELESS:
-                self.problem = "no models can run: install them with `pip install 'laterna[models]'`"
-                log.error("worker cannot run", worker=self.name, problem=self.problem)
+                self._give_up()
                 return
             log.warning("worker died; starting another", worker=self.name, status=status, delay_s=delay)
             await asyncio.sleep(delay)
@@ -93,6 +100,10 @@ class LocalWorker:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _give_up(self) -> None:
+        self.problem, self.hopeless = NO_PACKAGES, True
+        log.error("worker cannot run", worker=self.name, problem=self.problem)
 
     async def _live(self) -> int:
         """One process's life; returns its exit status."""
@@ -162,3 +173,14 @@ class LocalFleet:
         if any(worker.ready is not None for worker in self.workers.values()):
             return None
         return next((worker.problem for worker in self.workers.values() if worker.problem), "workers are starting")
+
+    def refusal(self, model: ModelRef) -> LaternaError | None:
+        """Why no worker will ever run the model; None while one may, which is unknown before all have started."""
+        hopeful = [worker.ready for worker in self.workers.values() if not worker.hopeless]
+        if not hopeful:
+            return NoRunner(NO_PACKAGES)
+        ready = [one for one in hopeful if one is not None]
+        if len(ready) < len(hopeful):
+            return None
+        roomiest = max(ready, key=lambda one: one.memory_bytes / one.widening)
+        return misfit(model, roomiest.memory_bytes, roomiest.widening)

@@ -106,6 +106,7 @@ async def _work(
         watcher=dispatch.watch,
         wake=dispatch.wake,
         problem=fleet.problem,
+        refusal=fleet.refusal,
     )
 
 

@@ -18,6 +18,11 @@ class Device:
     name: str  # for people
     memory_bytes: int  # for models
 
+    @property
+    def widening(self) -> int:
+        """How many times a model takes here the 16 bits a number that its card counts with."""
+        return self.dtype.itemsize // 2
+
 
 def open_device(text: str, memory_gb: float, threads: int) -> Device:
     """Set the process up for its device, once. Raises RuntimeError when torch does not know the device."""

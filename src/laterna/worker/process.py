@@ -61,8 +61,8 @@ class Worker:
         self._device = open_device(station.device, station.memory_gb, station.threads)
         self._costs = CostModel.load(station.costs_file)
         self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
-        widening = self._device.dtype.itemsize // 2
-        residency = Residency(lambda ref: _load(ref, self._device), self._device.memory_bytes, clock, widening)
+        device = self._device
+        residency = Residency(lambda ref: _load(ref, device), device.memory_bytes, clock, device.widening)
         self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
 
     def serve(self) -> None:
@@ -75,6 +75,7 @@ class Worker:
                 device=str(device.place),
                 device_name=device.name,
                 memory_bytes=device.memory_bytes,
+                widening=device.widening,
             )
         )
         beats = threading.Thread(target=self._beat, name="beats", daemon=True)
