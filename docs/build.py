@@ -60,7 +60,7 @@ def endpoints_table() -> str:
     rows = ["| endpoint | model | licence | weights |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as empty:
         for card in Catalog.load(Path(empty)).cards():
-            rows += [f"| `{e.id(card)}` | {card.name} | {card.licence} | `{card.weights}` |" for e in card.endpoints]
+            rows += [f"| `{e.id(card)}` | {card.name} | {card.licence} | `{card.source}` |" for e in card.endpoints]
     return "\n".join(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_built_in_cards_are_whole() -> None:
             assert job.sampler == card.settings["sampler"]
 
 
+def test_hub_weights_are_pinned_to_the_commit_that_is_their_revision() -> None:
+    hub = [card for card in Catalog.load(None).cards() if card.weights.startswith("hub:")]
+    assert len(hub) == 5
+    for card in hub:
+        assert re.fullmatch(r"[0-9a-f]{40}", card.revision)
+        assert card.weights == f"{card.source}@{card.revision}"
+
+
 def test_a_folder_adds_models(tmp_path: Path) -> None:
     catalog = load(tmp_path)
     card, endpoint = catalog.endpoint("me/model/turbo")
@@ -97,7 +106,6 @@ def test_a_missing_folder_is_an_empty_one(tmp_path: Path) -> None:
         ("[settings]", "[price]\nunit = 'banana'\n[settings]", "price.unit = 'banana'"),
         ("[settings]", "[price]\nnano = -1\n[settings]", "price.nano = -1"),
         ("[settings]", "[settings", "not readable as TOML"),
-        ('id = "me/model"', 'id = "laterna/sprite"', "'laterna/sprite' is already in"),
     ],
 )
 def test_a_wrong_card_is_refused_by_file_key_and_value(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -105,6 +113,20 @@ def test_a_wrong_card_is_refused_by_file_key_and_value(tmp_path: Path, old: str,
     with pytest.raises(ConfigError, match=said) as caught:
         load(tmp_path, CARD.replace(old, new, 1))
     assert "mine.toml" in caught.value.message
+
+
+def test_a_card_of_ones_own_takes_the_place_of_a_built_in_one(tmp_path: Path) -> None:
+    catalog = load(tmp_path, CARD.replace("me/model", "fal-ai/flux/schnell"))
+    assert catalog.card("fal-ai/flux/schnell").name == "Mine"
+    assert catalog.endpoint("fal-ai/flux/schnell/turbo")[0].weights == f"path:{tmp_path / 'weights'}"
+    assert len(catalog.cards()) == len(Catalog.load(None).cards())
+
+
+@pytest.mark.parametrize(("first", "second"), [("me/model", "me/model"), ("me/model", "me/model/turbo")])
+def test_two_cards_cannot_share_an_endpoint(tmp_path: Path, first: str, second: str) -> None:
+    (tmp_path / "other.toml").write_text(CARD.replace("me/model", first))
+    with pytest.raises(ConfigError, match="is already in"):
+        load(tmp_path, CARD.replace("me/model", second))
 
 
 def test_unknown_endpoints_suggest_near_ones() -> None:

@@ -52,6 +52,11 @@ class Card:
     price: Price = Price()
     endpoints: tuple[Endpoint, ...]
 
+    @property
+    def source(self) -> str:
+        """Where the weights are, without the commit that a hub's are pinned to."""
+        return self.weights.partition("@")[0] if self.weights.startswith("hub:") else self.weights
+
     def ref(self) -> ModelRef:
         """The part that a worker needs."""
         return ModelRef(

@@ -23,23 +23,23 @@ class Catalog:
 
     @classmethod
     def load(cls, folder: Path | None) -> Catalog:
-        """The built-in cards and every `*.toml` below the folder, where there is one.
+        """Every `*.toml` below the folder, where there is one, and the built-in cards whose ids those do not take.
 
         Raises ConfigError for a file that is no card, and for an id that two files claim.
         """
-        files = sorted(BUILT_IN.glob("*.toml"))
-        if folder is not None and folder.is_dir():
-            files += sorted(folder.rglob("*.toml"))
+        own = sorted(folder.rglob("*.toml")) if folder is not None and folder.is_dir() else []
         cards: dict[str, Card] = {}
         claimed: dict[str, Path] = {}
-        for file in files:
+        for file in (*own, *sorted(BUILT_IN.glob("*.toml"))):
             card = read_card(file)
+            if card.id in cards and file.parent == BUILT_IN:
+                continue
+            if card.id in cards:
+                raise ConfigError(f"{file}: id = {card.id!r} is already in another file; choose another id")
             for name in (end.id(card) for end in card.endpoints):
                 if name in claimed:
                     raise ConfigError(f"{file}: endpoint {name!r} is already in {claimed[name]}; choose another id")
                 claimed[name] = file
-            if card.id in cards:
-                raise ConfigError(f"{file}: id = {card.id!r} is already in another file; choose another id")
             cards[card.id] = card
         return cls(cards.values())
 

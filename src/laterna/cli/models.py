@@ -16,7 +16,7 @@ def models(settings: Settings, *, as_json: bool) -> None:
             "endpoint": endpoint.id(card),
             "name": card.name,
             "category": endpoint.category,
-            "weights": card.weights,
+            "weights": card.source,
             "licence": card.licence,
             "price": f"{card.price.nano / 1e9:g} {card.price.currency}/{card.price.unit}",
         }
