@@ -58,6 +58,21 @@ class Plant:
                     await watch.next(0.5)
         return view
 
+    async def used_s(self, request: str) -> float:
+        """Device seconds, once any are known."""
+        for _ in range(1000):
+            if lines := await self.requests.usage(DEFAULT_TENANT, request):
+                return sum(line.device_ns for line in lines) / 1e9
+            await asyncio.sleep(0.01)
+        return 0.0
+
+    async def until_step(self, request: str, step: int) -> None:
+        for _ in range(6000):
+            if (seen := self.estimates.progress(request)) is not None and seen.step >= step:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it makes no progress")
+
     async def settled(self, request: str) -> RequestView:
         return await self.until(request, lambda view: view.settled)
 
@@ -117,13 +132,25 @@ async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -
 async def test_a_killed_workers_requests_run_again_and_the_innocent_come_through(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         ids = [await at.submit(seed=n) for n in range(5)]
-        await at.running(ids[0])
+        await at.until_step(ids[0], 2)
         ready = at.fleet.workers["cpu"].ready
         assert ready is not None
         os.kill(ready.pid, signal.SIGKILL)
         for request in ids:
             assert (await at.settled(request)).outcome == "ok"
         assert (await at.requests.get(DEFAULT_TENANT, ids[0])).attempts == 2
+        lines = await at.requests.usage(DEFAULT_TENANT, ids[0])
+        assert {(line.attempt, line.outcome) for line in lines} == {(1, "lost"), (2, "ok")}
+
+
+async def test_a_stop_meters_what_runs(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        request = await at.submit(steps=60)
+        await at.until_step(request, 3)
+        await at.dispatch.stop()
+        assert (await at.requests.get(DEFAULT_TENANT, request)).state == "queued"
+        lines = await at.requests.usage(DEFAULT_TENANT, request)
+        assert sum(line.calls for line in lines if line.stage == "denoise") >= 3
 
 
 async def test_what_runs_too_long_is_ended(tmp_path: Path) -> None:
@@ -131,6 +158,7 @@ async def test_what_runs_too_long_is_ended(tmp_path: Path) -> None:
         view = await at.settled(await at.submit(steps=500))
         assert view.trouble is not None
         assert view.trouble.code == "generation_timeout"
+        assert await at.used_s(view.request_id) > 0.5, "what it used is metered"
 
 
 async def test_a_card_that_was_removed_fails_what_waits_for_it(tmp_path: Path) -> None:
@@ -144,6 +172,7 @@ async def test_a_silent_worker_loses_its_leases(tmp_path: Path) -> None:
     """A worker that hangs is no worker: what it held runs elsewhere or again, and what it says later is not heard."""
     async with plant(tmp_path, lease_seconds=2.0) as at:
         request = await at.submit(steps=60)
+        await at.until_step(request, 2)
         first = await at.running(request)
         ready = at.fleet.workers["cpu"].ready
         assert ready is not None
@@ -153,6 +182,9 @@ async def test_a_silent_worker_loses_its_leases(tmp_path: Path) -> None:
         view = await at.settled(request)
         assert view.outcome == "ok"
         assert view.attempts == 2
+        lines = await at.requests.usage(DEFAULT_TENANT, request)
+        assert {line.attempt for line in lines} == {1, 2}
+        assert sum(line.calls for line in lines if line.stage == "denoise") > 60, "the lost steps too"
         rest = [await at.submit(card="test/blank", seed=n) for n in range(30)]
         for other in rest:
             assert (await at.settled(other)).outcome == "ok"

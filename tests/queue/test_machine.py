@@ -26,7 +26,7 @@ from laterna.contracts.messages import Lease
 from laterna.errors import AlreadyCompleted
 from laterna.requests.requests import Requests
 from laterna.tenants.keys import DEFAULT_TENANT
-from tests.requests.conftest import World, artifact, failed, finished, world
+from tests.requests.conftest import SPENT, World, artifact, failed, finished, world
 
 T = TypeVar("T")
 
@@ -79,6 +79,7 @@ class Life:
         self.known: dict[str, Known] = {}
         self.leases: list[Lease] = []  # all that ever were
         self.holders: dict[str, str] = {}  # request -> worker
+        self.unmetered: set[str] = set()  # tokens of attempts whose usage is to be told, their lease held or not
 
     def run(self, scene: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(scene)
@@ -100,9 +101,18 @@ class Life:
         elif counted and one.attempts >= one.max_attempts:
             self.settle(one, final)
         else:
+            if not counted:
+                self.unmetered.discard(one.token or "")
             one.attempts -= not counted
             one.state, one.token = "scheduled" if delay_s else "queued", None
             one.ready_us = self.w.clock.now_us() + delay_s * 1_000_000
+
+    def told_usage(self, lease: Lease) -> bool:
+        """It counts the first time that it is told, however late."""
+        first = lease.token in self.unmetered
+        self.unmetered.discard(lease.token)
+        self.known[lease.request_id].device_ns += SPENT_NS * first
+        return first
 
     def holding(self, lease: Lease) -> Known | None:
         """What the lease holds by the model; None for a stale one."""
@@ -147,6 +157,7 @@ class Life:
             one.state, one.token, one.attempts = "leased", leased.lease.token, leased.attempt
             one.until_us = self.w.clock.now_us() + LEASE_SECONDS * 1_000_000
             self.leases.append(leased.lease)
+            self.unmetered.add(leased.lease.token)
             self.holders[leased.lease.request_id] = worker
 
     def start(self, number: int) -> None:
@@ -159,24 +170,28 @@ class Life:
         for lease, one in self.picked(number):
             made = artifact(lease, key=f"{lease.token}-{number}")
             assert self.run(self.w.requests.finish(finished(lease, made))) == (one is not None)
+            self.told_usage(lease)
             if one is not None:
-                one.device_ns += SPENT_NS
                 self.settle(one, "ok")
 
     def fail(self, number: int) -> None:
         code, outcome = [("client_cancelled", "cancelled"), ("sample_failed", "failed")][number % 2]
         for lease, one in self.picked(number):
             assert self.run(self.w.requests.fail(failed(lease, code=code))) == (one is not None)
+            self.told_usage(lease)
             if one is not None:
-                one.device_ns += SPENT_NS
                 self.settle(one, outcome)
 
     def fail_for_now(self, number: int) -> None:
         for lease, one in self.picked(number):
             assert self.run(self.w.requests.fail(failed(lease, retry=True))) == (one is not None)
+            self.told_usage(lease)
             if one is not None:
-                one.device_ns += SPENT_NS
                 self.back(one, counted=True, delay_s=(1, 5, 30)[one.attempts - 1])
+
+    def meter(self, number: int) -> None:
+        for lease, _ in self.picked(number):
+            assert self.run(self.w.requests.meter(lease, SPENT)) == self.told_usage(lease)
 
     def release(self, number: int) -> None:
         for lease, one in self.picked(number):
@@ -279,7 +294,7 @@ ACTIONS = (
     *[Life.start] * 3,
     *[Life.fail_for_now] * 2,
     *(Life.finish, Life.fail),
-    *(Life.release, Life.crash, Life.renew, Life.cancel, Life.time_goes_by, Life.server_dies),
+    *(Life.meter, Life.release, Life.crash, Life.renew, Life.cancel, Life.time_goes_by, Life.server_dies),
 )
 STEPS = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 10_000)), min_size=40, max_size=60)
 QUICK = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)

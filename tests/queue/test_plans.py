@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Select, event
 from laterna.queue import leasing, waiting
 from laterna.requests.files import Files
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
-from tests.requests.conftest import World, failed, finished, world
+from tests.requests.conftest import SPENT, World, failed, finished, world
 
 # A walk through the index of those that wait is what counting them takes.
 ALLOWED = {
@@ -57,6 +57,11 @@ async def use_everything(w: World) -> None:
     await files.page(DEFAULT_TENANT, None, 1)
     w.clock.advance(10**7)
     await requests.purged(await requests.sweep())
+    await requests.strangers(["a" * 32])
+    old = (await w.leased()).lease
+    await requests.meter(old, SPENT)
+    await requests.crashed(old, "it died")
+    await requests.finish(finished(old))
     await Keys(w.store, w.clock).list(DEFAULT_TENANT)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from laterna.errors import FileNotFound, InvalidInput
 from laterna.requests.files import FileRecord, Files
 from laterna.tenants.keys import DEFAULT_TENANT
-from tests.requests.conftest import World, artifact, finished, job, world
+from tests.requests.conftest import World, artifact, failed, finished, job, world
 
 DAY = 86_400.0
 
@@ -86,6 +87,63 @@ def test_many_expire_in_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return getattr(expiry, name).limit(2)
 
     play(tmp_path, scene)
+
+
+HISTORY = ("payloads", "events", "attempts", "outbox")
+
+
+async def rows(w: World) -> dict[str, int]:
+    return await w.store.read(
+        lambda c: {name: c.execute(text(f"SELECT COUNT(*) FROM {name}")).scalar_one() for name in HISTORY}
+    )
+
+
+def test_the_history_of_a_request_goes_with_its_payload(tmp_path: Path) -> None:
+    async def scene(w: World) -> None:
+        lease = (await w.leased(webhook_url="https://example.org", keep_seconds=60)).lease
+        for number in range(100):
+            await w.requests.note(lease, "INFO", f"line {number}")
+        w.clock.advance(9)
+        await w.requests.fail(failed(lease, retry=True))
+        w.clock.advance(10)
+        [again] = await w.requests.lease("cpu", 1)
+        await w.requests.finish(finished(again.lease, artifact(again.lease, key="k")))
+        [delivery] = await w.requests.due_webhooks(9)
+        await w.requests.webhook_delivered(delivery)
+        kept = await w.submit()
+        before = await rows(w)
+        assert (before["attempts"], before["outbox"], before["events"] > 100) == (2, 1, True)
+        w.clock.advance(59)
+        await w.requests.sweep()
+        assert await rows(w) == before
+        w.clock.advance(2)
+        assert await w.requests.sweep() == ["k"]
+        assert await rows(w) == {"payloads": 1, "events": 1, "attempts": 0, "outbox": 0}
+        view = await w.requests.get(DEFAULT_TENANT, lease.request_id)
+        assert (view.outcome, view.attempts, len(await w.requests.usage(DEFAULT_TENANT, lease.request_id))) == (
+            "ok",
+            2,
+            5,
+        )
+        assert (await w.requests.get(DEFAULT_TENANT, kept)).state == "queued"
+
+    play(tmp_path, scene)
+
+
+def test_what_is_deleted_is_not_in_the_database_any_more(tmp_path: Path) -> None:
+    secret = "a most confidential fox"
+
+    async def scene(w: World) -> None:
+        leased = await w.leased(raw_input={"prompt": secret}, generation=job(prompt=secret))
+        await w.requests.note(leased.lease, "INFO", f"generating {secret}")
+        made = artifact(leased.lease, key="", data=secret.encode(), content_type="image/png")
+        await w.requests.finish(finished(leased.lease, made))
+        await w.requests.delete_payloads(DEFAULT_TENANT, leased.lease.request_id)
+        assert await w.requests.logs(DEFAULT_TENANT, leased.lease.request_id) == []
+
+    play(tmp_path, scene)
+    left = [path.name for path in tmp_path.iterdir() if path.is_file() and secret.encode() in path.read_bytes()]
+    assert left == []
 
 
 def test_an_owner_may_delete_at_once(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from laterna.errors import (
 from laterna.requests.requests import Filter, Requests
 from laterna.store.schema import payloads, tenants
 from laterna.tenants.keys import DEFAULT_TENANT
-from tests.requests.conftest import World, artifact, failed, finished, job, submission, world
+from tests.requests.conftest import SPENT, World, artifact, failed, finished, job, submission, world
 
 OTHER = "other"
 Scene = Callable[[World], Coroutine[Any, Any, None]]
@@ -278,21 +278,23 @@ def test_a_stale_lease_changes_nothing(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         old = (await w.leased()).lease
         await w.requests.crashed(old, "it died")
+        assert await w.requests.meter(old, SPENT)
         [again] = await w.requests.lease("gpu", 1)
         assert again.attempt == 2
         assert await w.requests.renew([old, again.lease]) == [old]
         before = await everything(w)
         assert not await w.requests.started(old)
-        assert not await w.requests.finish(finished(old))
+        assert not await w.requests.finish(finished(old, artifact(old, data=b"inline", key="")))
         assert not await w.requests.fail(failed(old))
+        assert not await w.requests.meter(old, SPENT)
         await w.requests.note(old, "INFO", "from the grave")
         await w.requests.release([old])
         await w.requests.crashed(old, "again")
         assert await everything(w) == before
         assert await w.requests.finish(finished(again.lease))
         settled = await everything(w)
-        assert not await w.requests.finish(finished(again.lease, artifact(again.lease, 0, key="second")))
-        assert await everything(w) == settled
+        assert not await w.requests.finish(finished(again.lease))
+        assert await everything(w) == settled, "its own files are kept"
 
     play(tmp_path, scene)
 

@@ -1,5 +1,5 @@
-"""Usage lines: the device time that each attempt took, by stage, and the charge. Written once, in the transaction that
-ends the attempt; every charge traces to them.
+"""Usage lines: the device time that each attempt took, by stage, whatever became of it; and the charge, for what went
+well. Every charge traces to them. That each is written once is its callers' business.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from laterna.contracts.messages import Spent
 from laterna.store.schema import usage_lines
-from laterna.store.states import OK
 
 PRICE = "price"  # the stage of a line that charges
 
@@ -42,37 +41,37 @@ class UsageLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Whose usage is written down, and at which price."""
+    """Whose usage is written down."""
 
     tenant: str  # id
     request_id: str
     attempt: int
-    price_nano: int  # charged where all went well
+    outcome: str  # of the attempt
     currency: str
 
 
-def record(connection: Connection, account: Account, outcome: str, spent: Iterable[Spent], now_us: int) -> None:
-    """Write down what an attempt used; the charge too where its outcome is ok, and nothing is charged otherwise."""
-    lines = [(item.stage, item.calls, item.device_ns, 0) for item in spent]
-    if outcome == OK:
-        lines.append((PRICE, 0, 0, account.price_nano))
-    rows = [
-        {
-            "tenant_id": account.tenant,
-            "request_id": account.request_id,
-            "attempt": account.attempt,
-            "outcome": outcome,
-            "stage": stage,
-            "calls": calls,
-            "device_ns": device_ns,
-            "amount_nano": amount_nano,
-            "currency": account.currency,
-            "created_us": now_us,
-        }
-        for stage, calls, device_ns, amount_nano in lines
-    ]
-    if rows:
-        connection.execute(_INSERT, rows)
+def record(connection: Connection, account: Account, spent: Iterable[Spent], now_us: int) -> None:
+    """Write down what an attempt used."""
+    lines = [{"stage": item.stage, "calls": item.calls, "device_ns": item.device_ns} for item in spent]
+    _write(connection, account, [{**line, "amount_nano": 0} for line in lines], now_us)
+
+
+def charge(connection: Connection, account: Account, price_nano: int, now_us: int) -> None:
+    """Write down what it costs. The database refuses it once the request is settled."""
+    _write(connection, account, [{"stage": PRICE, "calls": 0, "device_ns": 0, "amount_nano": price_nano}], now_us)
+
+
+def _write(connection: Connection, account: Account, lines: list[dict[str, object]], now_us: int) -> None:
+    common = {
+        "tenant_id": account.tenant,
+        "request_id": account.request_id,
+        "attempt": account.attempt,
+        "outcome": account.outcome,
+        "currency": account.currency,
+        "created_us": now_us,
+    }
+    if lines:
+        connection.execute(_INSERT, [{**common, **line} for line in lines])
 
 
 def usage_of(connection: Connection, tenant: str, request_id: str) -> list[UsageLine]:

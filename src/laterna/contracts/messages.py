@@ -64,6 +64,14 @@ class Started(_Message, frozen=True, kw_only=True, tag="started"):
     lease: Lease
 
 
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """Device time of one request, by stage: its share of every call it was in."""
+
+    stage: str
+    calls: int
+    device_ns: int
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """A picture of an unfinished sample."""
 
@@ -80,6 +88,7 @@ class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     batch: int  # samples in the call
     remaining_s: float  # predicted seconds of device work left, without waiting
     preview: Preview | None = None  # absent when nobody watches, or too soon after the last
+    spent: list[Spent] = []  # so far: what is metered should the worker die
 
 
 class Note(_Message, frozen=True, kw_only=True, tag="note"):
@@ -105,12 +114,15 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes | None = None  # only for inline outputs
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """Device time of one request, by stage: its share of every call it was in."""
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one stage, one after another, that a run shared with as many others: a line of its timeline."""
 
-    stage: str
+    stage: str  # encode, denoise or decode
+    start_ns: int  # from the run's first device call to the first of these
+    device_ns: int  # the calls' wall time, whoever paid for it
     calls: int
-    device_ns: int
+    smallest: int  # samples in the call that had fewest, its own and others'
+    largest: int  # samples in the call that had most
 
 
 class Finished(_Message, frozen=True, kw_only=True, tag="finished"):
@@ -118,6 +130,7 @@ class Finished(_Message, frozen=True, kw_only=True, tag="finished"):
     artifacts: list[Artifact]
     spent: list[Spent]
     inference_s: float  # from the first device call to the last, wall seconds
+    timeline: list[Span] = []  # what the engine did, in order
 
 
 class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
@@ -128,6 +141,7 @@ class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
     message: str
     spent: list[Spent] = []
     retry: bool = False  # whether another attempt may go better
+    timeline: list[Span] = []  # what the engine did, in order
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from laterna.contracts.messages import (
     Note,
     Progress,
     Ready,
+    Spent,
     Started,
     Watch,
 )
@@ -56,6 +57,9 @@ class Dispatch:
         self._fleet: LocalFleet | None = None
         self._held: dict[str, dict[str, Lease]] = {}  # worker -> token -> lease
         self._begun: dict[str, int] = {}  # token -> monotonic time of the first device call
+        self._used: dict[
+            str, dict[str, tuple[Lease, list[Spent]]]
+        ] = {}  # worker -> token -> what it said it used so far
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -63,6 +67,7 @@ class Dispatch:
     def attach(self, fleet: LocalFleet) -> None:
         self._fleet = fleet
         self._held = {name: {} for name in fleet.workers}
+        self._used = {name: {} for name in fleet.workers}
 
     def wake(self) -> None:
         """Something may be leased now: a request came, or a worker has room."""
@@ -86,7 +91,8 @@ class Dispatch:
         """Give back what workers hold; nothing of it counts as an attempt."""
         self._stopping = True
         await asyncio.gather(*self._settling, return_exceptions=True)
-        for held in self._held.values():
+        for worker, held in self._held.items():
+            await self._meter(worker)
             await self._requests.release(list(held.values()))
             held.clear()
 
@@ -99,24 +105,26 @@ class Dispatch:
         self._tell(lease, Watch(lease=lease))
 
     async def heard(self, worker: str, message: FromWorker) -> None:
-        """Settle what a worker said. A message under a lease that is no longer held is not heard."""
+        """Settle what a worker said. Under a lease that is no longer held only its end is heard, for what it used."""
         if isinstance(message, Ready):
             log.info("worker ready", worker=worker, device=message.device_name, memory=message.memory_bytes)
             self.wake()
         elif isinstance(message, Beat):
             await self._beat(worker, message)
-        elif message.lease.token not in self._held[worker]:
-            return
         elif isinstance(message, Finished | Failed):
-            self._settle_soon(worker, message)
-        else:
-            await self._about(message)
+            if self._stopping:
+                await self._settle(worker, message)
+            else:
+                self._settle_soon(worker, message)
+        elif message.lease.token in self._held[worker]:
+            await self._about(worker, message)
 
     async def lost(self, worker: str) -> None:
         """A worker died: what it held goes back to the queue, or fails once its attempts are used up."""
         held = self._held[worker]
         leases = list(held.values())
         held.clear()
+        await self._meter(worker)
         if self._stopping:
             return
         for lease in leases:
@@ -159,13 +167,20 @@ class Dispatch:
             )
         )
 
-    async def _about(self, message: Started | Progress | Note) -> None:
+    async def _meter(self, worker: str) -> None:
+        """Write down what it was seen to use for what it has not ended, and never will."""
+        used, self._used[worker] = self._used[worker], {}
+        for lease, spent in used.values():
+            await self._requests.meter(lease, spent)
+
+    async def _about(self, worker: str, message: Started | Progress | Note) -> None:
         lease = message.lease
         if isinstance(message, Started):
             self._begun[lease.token] = self._clock.monotonic_ns()
             await self._requests.started(lease)
             self._board.changed(lease.request_id)
         elif isinstance(message, Progress):
+            self._used[worker][lease.token] = (lease, message.spent)
             self._estimates.heard(message)
             self._board.progress(message)
         else:
@@ -189,8 +204,11 @@ class Dispatch:
             await self._requests.finish(message)
         else:
             await self._requests.fail(message)
-        self._held[worker].pop(lease.token, None)
+        if message.spent:
+            self._used[worker].pop(lease.token, None)
         self._begun.pop(lease.token, None)
+        if self._held[worker].pop(lease.token, None) is None:
+            return  # it was taken back before: what it used is written, and who has it now goes on
         self._estimates.settled(message)
         self._board.changed(lease.request_id)
         self.wake()
@@ -224,6 +242,7 @@ class Dispatch:
             for lease in [lease for lease in held.values() if lease.request_id == request_id]:
                 held.pop(lease.token)
                 self._begun.pop(lease.token, None)
+                self._estimates.lost(request_id)
                 self._tell_worker(worker, Cancel(lease=lease))
 
     def _tell(self, lease: Lease, message: Cancel | Watch) -> None:

@@ -232,6 +232,7 @@ class Engine:
             steps=sample.steps,
             batch=batch,
             remaining_s=sum(self._policy.seconds_left(self._candidate(other)) for other in siblings),
+            spent=run.bill(),
         )
         now = self._clock.monotonic_ns()
         if run.watched and now - run.preview_ns >= PREVIEW_NS and sample.step < sample.steps:

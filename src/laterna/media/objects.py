@@ -24,7 +24,10 @@ from obstore.store import LocalStore
 
 from laterna.errors import FileNotFound, PayloadTooLarge
 
+LISTED = 500  # objects that a listing gives at a time
 PIECE = 1 << 20  # bytes of a streamed piece, at least
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+SHELVES = tuple(first + second for first in ALPHABET for second in ALPHABET)  # folders that objects lie in, evenly
 _KEY = re.compile(r"[a-z2-7]{32}", re.ASCII)
 
 
@@ -142,6 +145,12 @@ class MediaStore:
             obstore.delete(self.store, object_path(key))
         except FileNotFoundError:
             return
+
+    async def older(self, shelf: str, before_us: int) -> AsyncIterator[list[str]]:
+        """Keys on one of the SHELVES that were last written before that time (UTC microseconds), some at a time."""
+        async for page in obstore.list(self.store, shelf, chunk_size=LISTED):
+            old = [item["path"] for item in page if item["last_modified"].timestamp() * 1e6 < before_us]
+            yield [key for path in old if is_key(key := path.rpartition("/")[2])]
 
     def harden(self, path: str) -> None:
         """Force an object and its name to the disk: a settled request must not lose its picture with the power."""

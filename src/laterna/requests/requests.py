@@ -5,7 +5,7 @@ Takes tenants' ids and never crosses them; takes leases and ignores stale ones. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,14 @@ from sqlalchemy import Connection
 from laterna.billing.usage import UsageLine, usage_of
 from laterna.clock import Clock
 from laterna.config import Settings
-from laterna.contracts.messages import Failed, Finished, Lease
+from laterna.contracts.messages import Failed, Finished, Lease, Spent
 from laterna.errors import AlreadyCompleted, RequestNotFound
 from laterna.queue import events, leasing, upkeep
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.leasing import Leased
-from laterna.requests import expiry, listing, outbox, settlement, views
+from laterna.requests import expiry, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Delivery
@@ -173,14 +173,22 @@ class Requests:
         return await self._store.write(lambda c: leasing.renew(c, wanted, until), durable=False) if wanted else []
 
     async def finish(self, said: Finished) -> bool:
-        """Settle it as done, with outputs, usage and webhook. False for a stale lease: nothing was written."""
+        """Settle it as done, with outputs, usage and webhook. False for a stale lease: its usage is written alone."""
         now = self._clock.now_us()
         return await self._store.write(lambda c: settlement.finish(c, said, now))
 
     async def fail(self, said: Failed) -> bool:
-        """Settle it as failed or cancelled, or let it wait for another attempt. False for a stale lease."""
+        """Settle it as failed or cancelled, or let it wait for another attempt. False for a stale lease, as above."""
         now = self._clock.now_us()
         return await self._store.write(lambda c: settlement.fail(c, said, now))
+
+    async def meter(self, lease: Lease, spent: Sequence[Spent]) -> bool:
+        """Write down what was observed of an attempt whose worker will say no more; before `release` forgets it.
+
+        False where its usage is written already.
+        """
+        now = self._clock.now_us()
+        return await self._store.write(lambda c: metering.meter(c, lease, spent, (), now))
 
     async def release(self, leases: Iterable[Lease]) -> None:
         """Their worker stops in good order: they wait again, and the attempt does not count."""
@@ -233,12 +241,16 @@ class Requests:
 
     # Expiry.
 
-    async def sweep(self) -> list[str]:
+    async def sweep(self, most: int = expiry.AT_ONCE) -> list[str]:
         """Delete what has expired; returns keys whose bytes the media store should drop, until `purged` is told."""
         now = self._clock.now_us()
         while await self._store.write(lambda c: expiry.sweep(c, now), durable=False):
             pass
-        return await self._store.read(expiry.purgeable)
+        return await self._store.read(lambda c: expiry.purgeable(c, most))
+
+    async def strangers(self, keys: list[str]) -> list[str]:
+        """Those keys that no file was ever known by: what a worker stored that died before it could say so."""
+        return await self._store.read(lambda c: expiry.strangers(c, keys)) if keys else []
 
     async def purged(self, keys: list[str]) -> None:
         """The media store has dropped them."""

@@ -1,4 +1,6 @@
-"""Settle: outcome, outputs, files, usage lines and webhook in one transaction, once; nothing for a stale lease."""
+"""Settle: outcome, outputs, files, usage lines and webhook in one transaction, once; for a stale lease
+nothing but what was used in vain.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from laterna.billing.usage import Account, record
+from laterna.billing.usage import Account, charge
 from laterna.contracts.messages import Artifact, Failed, Finished
 from laterna.errors import RequestCancelled, StartTimeout
 from laterna.queue.ending import Ending, expiry, retry, settle
 from laterna.queue.entry import Entry, held
+from laterna.requests.expiry import abandon
+from laterna.requests.metering import meter
 from laterna.store.schema import files, outputs
 from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK
 
@@ -24,9 +28,14 @@ _INSERT_OUTPUTS = insert(outputs)
 
 
 def finish(connection: Connection, said: Finished, now_us: int) -> bool:
-    """It went well, even where its owner asked for its end too late. False for a stale lease: nothing was written."""
+    """It went well, even where its owner asked for its end too late.
+
+    False for a stale lease: its usage is written, and the files that it made are to go.
+    """
     found = held(connection, said.lease)
     if found is None:
+        meter(connection, said.lease, said.spent, said.timeline, now_us)
+        abandon(connection, said.lease.request_id, said.artifacts, now_us)
         return False
     if said.artifacts:
         kept = [_file(found, artifact, now_us) for artifact in said.artifacts]
@@ -38,7 +47,8 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
                 for artifact, row in zip(said.artifacts, kept, strict=True)
             ],
         )
-    record(connection, _account(found), OK, said.spent, now_us)
+    meter(connection, said.lease, said.spent, said.timeline, now_us, OK)
+    charge(connection, _account(found), found.price_nano, now_us)
     settle(connection, found, Ending(outcome=OK, inference_us=round(said.inference_s * 1e6)), now_us)
     return True
 
@@ -46,13 +56,13 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
 def fail(connection: Connection, said: Failed, now_us: int) -> bool:
     """It did not: it waits for its next attempt where that may help and it has one, else it is settled.
 
-    False for a stale lease: nothing was written.
+    False for a stale lease: its usage is written all the same.
     """
     found = held(connection, said.lease)
+    outcome = _OUTCOMES.get(said.code, FAILED)
+    meter(connection, said.lease, said.spent, said.timeline, now_us, None if found is None else outcome)
     if found is None:
         return False
-    outcome = _OUTCOMES.get(said.code, FAILED)
-    record(connection, _account(found), outcome, said.spent, now_us)
     ending = Ending(outcome=outcome, code=said.code, message=said.message)
     if said.retry:
         delay = RETRY_SECONDS[min(found.attempts, len(RETRY_SECONDS)) - 1]
@@ -64,11 +74,7 @@ def fail(connection: Connection, said: Failed, now_us: int) -> bool:
 
 def _account(found: Entry) -> Account:
     return Account(
-        tenant=found.tenant,
-        request_id=found.id,
-        attempt=found.attempts,
-        price_nano=found.price_nano,
-        currency=found.currency,
+        tenant=found.tenant, request_id=found.id, attempt=found.attempts, outcome=OK, currency=found.currency
     )
 
 

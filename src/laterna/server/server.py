@@ -89,7 +89,7 @@ async def _work(
     fetcher = Fetcher(allow=settings.fetch_networks())
     _keep(stack, dispatch.run())
     _keep(stack, Webhooks(requests, fetcher).run())
-    _keep(stack, Janitor(requests, media, Parts(media), clock).run())
+    _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run())
     return Services(
         settings=settings,
         clock=clock,

@@ -1,7 +1,7 @@
 """Everything that is SQLite's own: how it is opened, how long a commit waits for the disk, and the triggers' dialect.
 
 Write-ahead log; one connection writes, others read beside it; a commit that must last waits until the log is on the
-disk (`synchronous=FULL`), a commit that need not last does not.
+disk (`synchronous=FULL`), a commit that need not last does not. What is deleted is overwritten (`secure_delete`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ CACHE_KIB = 32 * 1024
 
 def writing_engine(path: Path) -> Engine:
     """For the one connection that changes the file; made where there is none."""
-    return _engine(
-        path, "BEGIN IMMEDIATE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"
-    )
+    durable = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
+    return _engine(path, "BEGIN IMMEDIATE", *durable, "PRAGMA foreign_keys=ON", "PRAGMA secure_delete=ON")
 
 
 def reading_engine(path: Path) -> Engine:
