@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "requests": {"queue", "billing", "tenants", "store"},
     "scheduler": set(),
     "samplers": set(),
-    "families": {"samplers"},
+    "lora": set(),
+    "families": {"samplers", "lora"},
     "engine": {"families", "samplers", "scheduler"},
-    "worker": {"engine", "families", "media", "scheduler"},
+    "worker": {"engine", "families", "lora", "media", "scheduler"},
     "fleet": set(),
     "dispatch": {"requests", "scheduler", "fleet", "catalog", "media"},
     "api": {"requests", "catalog", "media", "tenants", "store", "dispatch"},
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"server", "catalog", "tls", "api"},
     "models": set(),
 }
-TORCH = {"samplers", "families", "engine", "worker"}
+TORCH = {"samplers", "lora", "families", "engine", "worker"}
 GENERIC = ("engine", "scheduler", "worker", "dispatch", "fleet", "queue", "requests", "samplers")
 MODEL_NAMES = re.compile(r"\b(flux|sdxl|stable_?diffusion|sprite|wan|kokoro)\b", re.IGNORECASE)
 

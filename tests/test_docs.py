@@ -26,7 +26,14 @@ def test_derived_pages_are_fresh() -> None:
         assert path.read_text() == text, f"{path.name} is stale: run `make docs`"
 
 
-INTERNAL = {"config_error", "invalid_input", "conflict", "refused", "weights_error"}  # never sent by themselves
+INTERNAL = {
+    "config_error",
+    "invalid_input",
+    "conflict",
+    "refused",
+    "weights_error",
+    "adapter_error",
+}  # never sent by themselves
 
 
 @pytest.mark.parametrize("code", sorted(set(codes()) - INTERNAL))

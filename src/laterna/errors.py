@@ -30,6 +30,11 @@
     │   ├── UnreadableWeights
     │   ├── MissingWeights
     │   └── ModelTooLarge           it does not fit the device
+    ├── AdapterError                a LoRA cannot be applied
+    │   ├── UnreadableAdapter       it is no whole safetensors file, or pickle
+    │   ├── UnsupportedAdapter      DoRA, LoHa, LoKr: another kind than low-rank factors
+    │   ├── AdapterMismatch         it was made for another model
+    │   └── MissingAdapter          nobody has it under that name
     └── ExecutionError              a request that was accepted and failed
         ├── SampleFailed            the engine could not finish it
         ├── GenerationTimeout       it ran past its limit
@@ -188,6 +193,26 @@ class MissingWeights(WeightsError):
 
 class ModelTooLarge(WeightsError):
     code = "model_too_large"
+
+
+class AdapterError(LaternaError):
+    code = "adapter_error"
+
+
+class UnreadableAdapter(AdapterError):
+    code = "unreadable_adapter"
+
+
+class UnsupportedAdapter(AdapterError):
+    code = "unsupported_adapter"
+
+
+class AdapterMismatch(AdapterError):
+    code = "adapter_mismatch"
+
+
+class MissingAdapter(AdapterError):
+    code = "missing_adapter"
 
 
 class ExecutionError(LaternaError):

@@ -10,18 +10,21 @@ import torch
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.families import load_family
 from laterna.families.family import Family, Picture
+from laterna.lora.library import Library
 from tests.engine.toy import Heard, drain, engine, order
 from tests.families.checkpoints import T5_LENGTH
 
 CPU = torch.device("cpu")
 
 
-def load(family: str, weights: Path | str, **settings: str | int | float | bool) -> Family:
+def load(
+    family: str, weights: Path | str, library: Library | None = None, **settings: str | int | float | bool
+) -> Family:
     if family == "flux":
         settings = {"max_sequence_length": T5_LENGTH, **settings}
     named = weights if isinstance(weights, str) else f"path:{weights}"
     ref = ModelRef(id="test/model", revision="1", family=family, weights=named, settings=settings, resident_bytes=1)
-    return load_family(ref, CPU)
+    return load_family(ref, CPU, library=library)
 
 
 def paint(family: Family, *jobs: TextToImage, late: Sequence[int] = ()) -> list[Picture]:

@@ -36,14 +36,21 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @cache
 def pipeline(name: str, folder: Path) -> Any:
+    return load_pipeline(name, folder)
+
+
+def load_pipeline(name: str, folder: Path) -> Any:
     kind: Any = PIPELINES[name]
     loaded = kind.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 
 
-def paint_by_diffusers(name: str, folder: Path, job: TextToImage) -> Picture:
-    """Empty negative prompts are passed as none at all, but for flux, whose pipeline would then not guide."""
+def paint_by_diffusers(name: str, folder: Path, job: TextToImage, painter: Any = None) -> Picture:
+    """Empty negative prompts are passed as none at all, but for flux, whose pipeline would then not guide.
+
+    `painter`: a pipeline to use rather than the checkpoint's own.
+    """
     options: dict[str, Any] = {"negative_prompt": job.negative_prompt or None, "guidance_scale": job.cfg_scale}
     if name.startswith("flux"):
         options = {
@@ -52,7 +59,7 @@ def paint_by_diffusers(name: str, folder: Path, job: TextToImage) -> Picture:
             "guidance_scale": 3.5 if job.guidance is None else job.guidance,
             "max_sequence_length": T5_LENGTH,
         }
-    painter = pipeline(name, folder)
+    painter = painter or pipeline(name, folder)
     if job.sampler in SCHEDULERS:
         kind, extra = SCHEDULERS[job.sampler]
         painter.scheduler = getattr(diffusers, kind).from_config(original_schedule(folder), **extra)

@@ -59,6 +59,11 @@ STATUS: dict[str, int] = {  # code -> status
     errors.UnreadableWeights.code: 500,
     errors.MissingWeights.code: 500,
     errors.ModelTooLarge.code: 500,
+    errors.AdapterError.code: 422,
+    errors.UnreadableAdapter.code: 422,
+    errors.UnsupportedAdapter.code: 422,
+    errors.AdapterMismatch.code: 422,
+    errors.MissingAdapter.code: 422,
     errors.ExecutionError.code: 500,
     errors.SampleFailed.code: 500,
     errors.GenerationTimeout.code: 504,
@@ -79,6 +84,10 @@ DETAILED = {  # codes that are told as a list of details: what a model says abou
     errors.FetchTooLarge.code,
     errors.FetchTimeout.code,
     errors.WrongContentType.code,
+    errors.UnreadableAdapter.code,
+    errors.UnsupportedAdapter.code,
+    errors.AdapterMismatch.code,
+    errors.MissingAdapter.code,
     errors.GenerationTimeout.code,
 }
 MARKERS = {  # fal's documented bodies for two of them

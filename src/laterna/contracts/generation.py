@@ -11,6 +11,15 @@ import msgspec
 SCHEMA_VERSION = 1  # of the normalised input stored on a request; raised when a field changes its meaning
 
 
+class Lora(msgspec.Struct, frozen=True, kw_only=True):
+    """An adapter of the model's layers and how strongly it acts."""
+
+    path: str  # as its sender names it: a URL, OWNER/NAME[/FILE] of a hub, or laterna/NAME of this server
+    scale: float = 1.0  # 0 has no effect, 1 is what it was trained for
+    file: str = ""  # key of the media store where `path` is the URL of a file of this server; empty otherwise
+    digest: str = ""  # of its content; empty until a worker has fetched it
+
+
 class TextToImage(msgspec.Struct, frozen=True, kw_only=True, tag="text_to_image"):
     """One request for pictures from words. Sample i of `count` uses seed + i."""
 
@@ -26,6 +35,7 @@ class TextToImage(msgspec.Struct, frozen=True, kw_only=True, tag="text_to_image"
     count: int = 1  # pictures
     image_format: str = "png"  # png, jpeg or webp
     previews: bool = False  # whether somebody watches the steps
+    loras: tuple[Lora, ...] = ()  # all act at once, on every sample
     inline: bool = False  # outputs are wanted as data URIs and are not kept
 
 

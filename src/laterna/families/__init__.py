@@ -1,7 +1,8 @@
 """Model families: what networks of one kind need beyond the engine. A lazy table from names to loaders.
 
 Outsiders add theirs by an entry point in the group `laterna.families`, again a name and `module:loader`. A loader takes
-the model's reference, a device and a type of number, and returns a `laterna.families.family.Family`.
+the model's reference, a device, a type of number and the library of adapters, and returns a
+`laterna.families.family.Family`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from laterna.contracts.generation import ModelRef
     from laterna.families.family import Family
+    from laterna.lora.library import Library
 
-    Loader = Callable[[ModelRef, torch.device, torch.dtype], Family]
+    Loader = Callable[[ModelRef, torch.device, torch.dtype, Library | None], Family]
 
 FAMILIES = {
     "blank": "laterna.families.blank:load",
@@ -29,15 +31,17 @@ FAMILIES = {
 }
 
 
-def load_family(ref: ModelRef, device: torch.device, dtype: torch.dtype | None = None) -> Family:
-    """Load a model onto a device, its networks in `dtype` (float32 when absent).
+def load_family(
+    ref: ModelRef, device: torch.device, dtype: torch.dtype | None = None, library: Library | None = None
+) -> Family:
+    """Load a model onto a device, its networks in `dtype` (float32 when absent); without a library it takes no LoRAs.
 
     Raises ConfigError for an unknown family or a setting that it does not know; WeightsError for weights that are
     missing, unsafe or unreadable.
     """
     import torch
 
-    return _loader(ref.family)(ref, device, dtype or torch.float32)
+    return _loader(ref.family)(ref, device, dtype or torch.float32, library)
 
 
 def _loader(name: str) -> Loader:

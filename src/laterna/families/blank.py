@@ -1,7 +1,7 @@
 """A family without a network: one flat colour of the seed. It measures the platform and tests what survives a crash.
 
 Of the settings it reads `step_seconds` (0): how long every call of a stage takes. It takes every sampler and reads no
-weights; its card says `builtin:none`.
+weights; its card says `builtin:none`. It has no layers to adapt, and refuses LoRAs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from laterna.families.checks import begin_schedule, check_job
 from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
 from laterna.families.pictures import to_pictures
 from laterna.families.settings import seconds_setting
+from laterna.lora.library import Library
 from laterna.samplers import SAMPLERS
 from laterna.samplers.noise import DiffusionNoise, FlowNoise
 
@@ -50,7 +51,7 @@ class Blank:
         return [Colour(rgb=_colour(job.seed).to(self._device)) for job in jobs]
 
     def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
-        check_job(job, samplers=self.samplers, grain=GRAIN)
+        check_job(job, samplers=self.samplers, grain=GRAIN, adaptable=False)
         schedule = begin_schedule(job, FlowNoise() if job.sampler.startswith("flow") else DiffusionNoise())
         noise = torch.randn(3, generator=generator) * schedule.noise_scale
         return Beginning(latent=noise.to(self._device), schedule=schedule)
@@ -74,6 +75,6 @@ def _colour(seed: int) -> torch.Tensor:
     return torch.tensor([byte / 127.5 - 1 for byte in digest])
 
 
-def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Blank:
+def load(ref: ModelRef, device: torch.device, dtype: torch.dtype, library: Library | None = None) -> Blank:
     """Raises ConfigError for a `step_seconds` that is no time."""
     return Blank(device, seconds_setting(ref, "step_seconds", 0.0))

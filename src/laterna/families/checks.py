@@ -11,7 +11,7 @@ from laterna.samplers.noise import NoiseSchedule
 from laterna.samplers.schedule import Schedule
 
 
-def check_job(job: TextToImage, *, samplers: Sequence[str], grain: int) -> None:
+def check_job(job: TextToImage, *, samplers: Sequence[str], grain: int, adaptable: bool = True) -> None:
     """Raises InvalidInput naming each field that this family cannot serve, its value and what it can."""
     problems = []
     if job.sampler not in samplers:
@@ -19,6 +19,8 @@ def check_job(job: TextToImage, *, samplers: Sequence[str], grain: int) -> None:
     for field, pixels in (("width", job.width), ("height", job.height)):
         if pixels < grain or pixels % grain:
             problems.append(_problem(field, pixels, f"{pixels} is not a positive multiple of {grain} pixels"))
+    if job.loras and not adaptable:
+        problems.append(_problem("loras", len(job.loras), "this model takes no adapters; leave them out"))
     if problems:
         raise InvalidInput(*problems)
 

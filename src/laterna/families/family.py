@@ -24,6 +24,8 @@ Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [h, w, 3], RGB
 class Conditioning:
     """What a family made of one job's words; its own frozen dataclass of tensors, opaque to everybody else."""
 
+    remarks: tuple[str, ...] = ()  # what the job's sender should know of how it was understood
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import torch
 
+from laterna.contracts.generation import TextToImage
+from laterna.lora.adapters import Adapters, Stack
+
 
 class Tokenizer(Protocol):
     """The part of a transformers tokenizer that is used."""
@@ -34,7 +37,23 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str], length: int, device: t
     return Tokens(ids=out.input_ids.to(device), mask=out.attention_mask.to(device))
 
 
-def unique(texts: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-    """Each text once, and where it is: prompts and negative prompts repeat within a batch."""
-    kept = list(dict.fromkeys(texts))
-    return kept, {text: row for row, text in enumerate(kept)}
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A text as one sample's encoders read it."""
+
+    text: str
+    stack: Stack  # the adapters that change how they do
+
+
+def unique(words: Sequence[Words]) -> tuple[list[Words], dict[Words, int]]:
+    """Each once, and where it is: prompts and negative prompts repeat within a batch."""
+    kept = list(dict.fromkeys(words))
+    return kept, {one: row for row, one in enumerate(kept)}
+
+
+def words_of(jobs: Sequence[TextToImage], adapters: Adapters) -> tuple[list[Words], list[Words]]:
+    """Prompts and negative prompts of the jobs. Raises AdapterError."""
+    stacks = [adapters.of_words(job.loras) for job in jobs]
+    prompts = [Words(text=job.prompt, stack=stack) for job, stack in zip(jobs, stacks, strict=True)]
+    negatives = [Words(text=job.negative_prompt, stack=stack) for job, stack in zip(jobs, stacks, strict=True)]
+    return prompts, negatives

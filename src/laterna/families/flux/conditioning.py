@@ -14,7 +14,8 @@ from transformers import CLIPTextModel, T5EncoderModel
 from laterna.contracts.generation import TextToImage
 from laterna.families.family import Conditioning
 from laterna.families.guidance import is_guided
-from laterna.families.text import Tokenizer, token_ids, unique
+from laterna.families.text import Tokenizer, token_ids, unique, words_of
+from laterna.lora.adapters import Adapters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Embeds:
 class FluxConditioning(Conditioning):
     positive: Embeds
     negative: Embeds | None  # absent without classifier-free guidance
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +44,23 @@ class Encoders:
     t5_tokenizer: Tokenizer
     t5_length: int  # tokens
 
-    def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
-        negatives = [job.negative_prompt for job in jobs if is_guided(job)]
-        texts, row = unique([job.prompt for job in jobs] + negatives)
-        embeds = self._embed(texts)
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """By the names of their folders in a checkpoint."""
+        return {"text_encoder": self.clip, "text_encoder_2": self.t5}
+
+    def encode(self, jobs: Sequence[TextToImage], adapters: Adapters) -> list[Conditioning]:
+        """The conditioning of each job. Raises AdapterError."""
+        prompts, negatives = words_of(jobs, adapters)
+        words, row = unique(prompts + [n for n, job in zip(negatives, jobs, strict=True) if is_guided(job)])
+        with adapters.encoding([one.stack for one in words]):
+            embeds = self._embed([one.text for one in words])
         return [
             FluxConditioning(
-                positive=embeds[row[job.prompt]],
-                negative=embeds[row[job.negative_prompt]] if is_guided(job) else None,
+                positive=embeds[row[prompt]],
+                negative=embeds[row[negative]] if is_guided(job) else None,
+                remarks=adapters.remarks(job.loras),
             )
-            for job in jobs
+            for job, prompt, negative in zip(jobs, prompts, negatives, strict=True)
         ]
 
     def _embed(self, texts: Sequence[str]) -> list[Embeds]:

@@ -13,8 +13,11 @@ from laterna.families.components import bytes_of
 from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
 from laterna.families.flux.conditioning import Encoders
 from laterna.families.flux.network import Network
+from laterna.families.flux.original import original_names
 from laterna.families.flux.tokens import pack, unpack
 from laterna.families.pictures import to_pictures
+from laterna.lora.adapters import Adapters
+from laterna.lora.library import Library
 from laterna.samplers.noise import NoiseSchedule
 
 
@@ -23,13 +26,17 @@ class Flux:
 
     samplers: tuple[str, ...] = ("flow_euler",)
 
-    def __init__(self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule) -> None:
+    def __init__(
+        self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule, library: Library | None
+    ) -> None:
         self._network = network
         self._encoders = encoders
         self._vae = vae
         self._noise = noise
         self._patch: int = 2 * 2 ** (len(vae.config.block_out_channels) - 1)  # pixels along a token's side
-        self.resident_bytes = bytes_of([network.transformer, encoders.clip, encoders.t5, vae])
+        networks = {"transformer": network.transformer, **encoders.networks()}
+        self.adapters = Adapters(library, networks, original_names(network.transformer))
+        self.resident_bytes = bytes_of([*networks.values(), vae])
 
     def grain(self) -> int:
         return self._patch
@@ -44,7 +51,7 @@ class Flux:
 
     @torch.inference_mode()
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
-        return self._encoders.encode(jobs)
+        return self._encoders.encode(jobs, self.adapters)
 
     def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
         check_job(job, samplers=self.samplers, grain=self._patch)
@@ -55,7 +62,8 @@ class Flux:
 
     @torch.inference_mode()
     def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
-        velocities = self._network(samples, [self._grid(sample.job) for sample in samples])
+        with self.adapters.denoising([sample.job.loras for sample in samples]):
+            velocities = self._network(samples, [self._grid(sample.job) for sample in samples])
         return [sample.latent - sample.sigma * velocity for sample, velocity in zip(samples, velocities, strict=True)]
 
     @torch.inference_mode()

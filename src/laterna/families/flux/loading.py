@@ -25,6 +25,7 @@ from laterna.families.single_file import config_folder
 from laterna.families.text import text_length
 from laterna.families.training_noise import SCHEDULER, noise_of, read_scheduler
 from laterna.families.weights import resolve_weights
+from laterna.lora.library import Library
 from laterna.samplers.noise import FlowNoise, NoiseSchedule
 
 MAX_SEQUENCE_LENGTH = 512  # T5 tokens
@@ -33,7 +34,7 @@ SCHNELL_NOISE = FlowNoise(shift=1.0)
 DEV_NOISE = FlowNoise(shift=3.0, use_dynamic_shifting=True)
 
 
-def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Flux:
+def load(ref: ModelRef, device: torch.device, dtype: torch.dtype, library: Library | None = None) -> Flux:
     """Raises WeightsError or ConfigError."""
     length = integer_setting(ref, "max_sequence_length", MAX_SEQUENCE_LENGTH)
     source = resolve_weights(ref)
@@ -46,7 +47,7 @@ def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Flux:
     vae = _autoencoder(folder, device, dtype)
     _check_channels(source, transformer, vae)
     noise = _noise(folder, transformer, may_be_missing=source.is_file())
-    return Flux(Network(transformer), _encoders(folder, length, device, dtype), vae, noise)
+    return Flux(Network(transformer), _encoders(folder, length, device, dtype), vae, noise, library)
 
 
 def _autoencoder(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:

@@ -24,7 +24,7 @@ from laterna.families.flux.packed import (
 )
 from laterna.families.flux.tokens import positions
 from laterna.families.guidance import Rows, is_guided
-from laterna.families.segments import lay, packing
+from laterna.lora.segments import lay, packing
 
 GUIDANCE = 3.5  # where a network wants a guidance number and the job has none, as published for FLUX.1 dev
 TRAIN_TIMESTEPS = 1000.0  # the network's time runs from 0 to 1

@@ -17,13 +17,14 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel
 from laterna.errors import UnreadableWeights
 from laterna.families.autoencoder import load_vae, vae_config
 from laterna.families.single_file import FAULTS, Shapes, SingleFile, State, count
+from laterna.lora.layers import Names
 
 WRAPPED = "model.diffusion_model."  # before every name in files made by some user interfaces
 SCALING, SHIFT = 0.3611, 0.1159  # of the published autoencoder's latents
 
 # Original name -> name in diffusers; several names are an even split along the first axis.
-Names = tuple[str, ...]
-OUTER: dict[str, Names] = {
+Parts = tuple[str, ...]
+OUTER: dict[str, Parts] = {
     "img_in": ("x_embedder",),
     "txt_in": ("context_embedder",),
     "time_in.in_layer": ("time_text_embed.timestep_embedder.linear_1",),
@@ -34,7 +35,7 @@ OUTER: dict[str, Names] = {
     "guidance_in.out_layer": ("time_text_embed.guidance_embedder.linear_2",),
     "final_layer.linear": ("proj_out",),
 }
-DOUBLE: dict[str, Names] = {
+DOUBLE: dict[str, Parts] = {
     "img_mod.lin": ("norm1.linear",),
     "txt_mod.lin": ("norm1_context.linear",),
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
@@ -50,13 +51,14 @@ DOUBLE: dict[str, Names] = {
     "txt_mlp.0": ("ff_context.net.0.proj",),
     "txt_mlp.2": ("ff_context.net.2",),
 }
-SINGLE: dict[str, Names] = {
+SINGLE: dict[str, Parts] = {
     "modulation.lin": ("norm.linear",),
     "norm.query_norm": ("attn.norm_q",),
     "norm.key_norm": ("attn.norm_k",),
     "linear2": ("proj_out",),
 }
-FUSED: Names = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")  # linear1: the last takes what the first three leave
+FUSED: Parts = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")  # linear1: the last takes what the first three leave
+FINAL = "final_layer.adaLN_modulation.1"  # its halves, shift and scale, have changed places
 BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)")
 
 
@@ -106,6 +108,21 @@ def transformer_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
+def original_names(transformer: FluxTransformer2DModel) -> dict[str, Names]:
+    """The layers by the names that the authors gave them."""
+    found = {name: Names(layers=layers) for name, layers in OUTER.items()}
+    found[FINAL] = Names(layers=("norm_out.linear",), swapped=True)
+    for number in range(transformer.config.num_layers):
+        for name, layers in DOUBLE.items():
+            below = tuple(f"transformer_blocks.{number}.{layer}" for layer in layers)
+            found[f"double_blocks.{number}.{name}"] = Names(layers=below)
+    for number in range(transformer.config.num_single_layers):
+        for name, layers in {**SINGLE, "linear1": FUSED}.items():
+            below = tuple(f"single_transformer_blocks.{number}.{layer}" for layer in layers)
+            found[f"single_blocks.{number}.{name}"] = Names(layers=below)
+    return found
+
+
 def to_diffusers(state: State) -> State:
     """Every tensor of the transformer under its name in diffusers. Raises KeyError for a name that nobody knows."""
     width = state["img_in.weight"].shape[0]
@@ -115,7 +132,7 @@ def to_diffusers(state: State) -> State:
 def _renamed(key: str, tensor: torch.Tensor, width: int) -> Iterator[tuple[str, torch.Tensor]]:
     stem, _, leaf = key.rpartition(".")
     leaf = "weight" if leaf == "scale" else leaf
-    if stem == "final_layer.adaLN_modulation.1":
+    if stem == FINAL:
         shift, scale = tensor.chunk(2)
         yield f"norm_out.linear.{leaf}", torch.cat([scale, shift])
         return

@@ -2,7 +2,7 @@
 
 Linear and norm layers see all tokens of all rows at once, attention stays within each row. The layers are those of
 diffusers' `FluxTransformer2DModel`; the way through them is written out here because theirs takes rows of one length.
-Neighbours: `network` prepares the rows, `laterna.families.segments` tells the layers whose tokens they get.
+Neighbours: `network` prepares the rows, `laterna.lora.segments` tells the layers whose tokens they get.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.transformers.transformer_flux import FluxSingleTransformerBlock, FluxTransformerBlock
 
-from laterna.families.segments import Segments, lay
+from laterna.lora.segments import Segments, lay
 
 HALF_LIMIT = 65504  # the largest float16
 

@@ -14,7 +14,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from laterna.contracts.generation import TextToImage
 from laterna.families.family import Conditioning
-from laterna.families.text import Tokenizer, Tokens, token_ids, unique
+from laterna.families.text import Tokenizer, Tokens, token_ids, unique, words_of
+from laterna.lora.adapters import Adapters
 
 PENULTIMATE = -2  # XL reads the states before the last layer
 
@@ -31,12 +32,15 @@ class Embeds:
 class DiffusionConditioning(Conditioning):
     positive: Embeds
     negative: Embeds | None  # absent without classifier-free guidance
+    remarks: tuple[str, ...] = ()
 
 
 class Encoders(Protocol):
     """Either text side of the family."""
 
-    def networks(self) -> list[torch.nn.Module]: ...
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """By the names of their folders in a checkpoint."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> list[Embeds]:
         """Texts through each encoder once, in one batch."""
@@ -47,18 +51,22 @@ class Encoders(Protocol):
         ...
 
 
-def encode(encoders: Encoders, jobs: Sequence[TextToImage], guided: Sequence[bool]) -> list[Conditioning]:
-    """The conditioning of each job; negatives of those that are guided."""
-    negatives = [job.negative_prompt for job, wanted in zip(jobs, guided, strict=True) if wanted]
-    texts, row = unique([job.prompt for job in jobs] + negatives)
-    embeds = encoders.embed(texts)
+def encode(
+    encoders: Encoders, jobs: Sequence[TextToImage], guided: Sequence[bool], adapters: Adapters
+) -> list[Conditioning]:
+    """The conditioning of each job; negatives of those that are guided. Raises AdapterError."""
+    prompts, negatives = words_of(jobs, adapters)
+    words, row = unique(prompts + [negative for negative, wanted in zip(negatives, guided, strict=True) if wanted])
+    with adapters.encoding([one.stack for one in words]):
+        embeds = encoders.embed([one.text for one in words])
     made: list[Conditioning] = []
-    for job, wanted in zip(jobs, guided, strict=True):
-        positive = embeds[row[job.prompt]]
-        negative = embeds[row[job.negative_prompt]] if wanted else None
+    for job, prompt, against, wanted in zip(jobs, prompts, negatives, guided, strict=True):
+        positive = embeds[row[prompt]]
+        negative = embeds[row[against]] if wanted else None
         if wanted and not job.negative_prompt:
             negative = encoders.empty(positive) or negative
-        made.append(DiffusionConditioning(positive=positive, negative=negative))
+        remarks = adapters.remarks(job.loras)
+        made.append(DiffusionConditioning(positive=positive, negative=negative, remarks=remarks))
     return made
 
 
@@ -70,8 +78,8 @@ class OneEncoder:
     tokenizer: Tokenizer
     length: int  # tokens
 
-    def networks(self) -> list[torch.nn.Module]:
-        return [self.clip]
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {"text_encoder": self.clip}
 
     def embed(self, texts: Sequence[str]) -> list[Embeds]:
         tokens = token_ids(self.tokenizer, texts, self.length, self.clip.device)
@@ -93,8 +101,8 @@ class TwoEncoders:
     length: int  # tokens, for both
     zeros_for_empty: bool  # whether an empty negative prompt is zeros
 
-    def networks(self) -> list[torch.nn.Module]:
-        return [self.first, self.second]
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {"text_encoder": self.first, "text_encoder_2": self.second}
 
     def embed(self, texts: Sequence[str]) -> list[Embeds]:
         first_ids = token_ids(self.first_tokenizer, texts, self.length, self.first.device).ids

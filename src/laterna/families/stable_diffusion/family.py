@@ -14,7 +14,10 @@ from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Sta
 from laterna.families.guidance import Rows, is_guided
 from laterna.families.stable_diffusion.conditioning import Encoders, encode
 from laterna.families.stable_diffusion.decode import decode
+from laterna.families.stable_diffusion.names import original_names
 from laterna.families.stable_diffusion.network import Network
+from laterna.lora.adapters import Adapters
+from laterna.lora.library import Library
 from laterna.samplers.noise import NoiseSchedule
 
 SAMPLERS = ("ddim", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_ancestral", "lcm", "unipc")
@@ -25,13 +28,17 @@ class StableDiffusion:
 
     samplers: tuple[str, ...] = SAMPLERS
 
-    def __init__(self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule) -> None:
+    def __init__(
+        self, network: Network, encoders: Encoders, vae: AutoencoderKL, noise: NoiseSchedule, library: Library | None
+    ) -> None:
         self._network = network
         self._encoders = encoders
         self._vae = vae
         self._noise = noise
         self._grain: int = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels along a latent position's side
-        self.resident_bytes = bytes_of([network.unet, *encoders.networks(), vae])
+        networks = {"unet": network.unet, **encoders.networks()}
+        self.adapters = Adapters(library, networks, original_names(network.unet))
+        self.resident_bytes = bytes_of([*networks.values(), vae])
 
     def grain(self) -> int:
         return self._grain
@@ -41,7 +48,7 @@ class StableDiffusion:
 
     @torch.inference_mode()
     def encode(self, jobs: Sequence[TextToImage]) -> list[Conditioning]:
-        return encode(self._encoders, jobs, [self._is_guided(job) for job in jobs])
+        return encode(self._encoders, jobs, [self._is_guided(job) for job in jobs], self.adapters)
 
     def begin(self, job: TextToImage, generator: torch.Generator) -> Beginning:
         check_job(job, samplers=self.samplers, grain=self._grain)
@@ -52,7 +59,8 @@ class StableDiffusion:
     @torch.inference_mode()
     def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
         rows = Rows.of([sample.job for sample in samples], [self._is_guided(sample.job) for sample in samples])
-        return list(self._network(samples, rows).unbind())
+        with self.adapters.denoising([sample.job.loras for sample in samples]):
+            return list(self._network(samples, rows).unbind())
 
     @torch.inference_mode()
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:

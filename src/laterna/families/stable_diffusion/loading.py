@@ -21,11 +21,12 @@ from laterna.families.stable_diffusion.original import Original
 from laterna.families.stable_diffusion.parts import folder_parts
 from laterna.families.training_noise import SCHEDULER, noise_of
 from laterna.families.weights import resolve_weights
+from laterna.lora.library import Library
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
-def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> StableDiffusion:
+def load(ref: ModelRef, device: torch.device, dtype: torch.dtype, library: Library | None = None) -> StableDiffusion:
     """Raises WeightsError or ConfigError."""
     source = resolve_weights(ref)
     if source.is_file():
@@ -34,7 +35,7 @@ def load(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> StableDiffu
         parts = folder_parts(source, device, dtype)
     _check_channels(source, parts.unet, parts.vae)
     network = Network(parts.unet, _prediction(parts.scheduler, source))
-    return StableDiffusion(network, parts.encoders, parts.vae, noise_of(parts.scheduler, source))
+    return StableDiffusion(network, parts.encoders, parts.vae, noise_of(parts.scheduler, source), library)
 
 
 def _prediction(scheduler: Mapping[str, Any], source: Path) -> Prediction:

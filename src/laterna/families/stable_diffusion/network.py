@@ -12,8 +12,8 @@ from diffusers import UNet2DConditionModel
 from laterna.contracts.generation import TextToImage
 from laterna.families.family import Noisy
 from laterna.families.guidance import Rows
-from laterna.families.segments import Segments, lay, packing
 from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Embeds
+from laterna.lora.segments import Segments, lay, packing
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laterna.families.flux.packed import Layout, add, join, modulate, part
-from laterna.families.segments import Segments, laid, lay, packing
+from laterna.lora.segments import Segments, laid, lay, packing
 
 lengths = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 
