@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from bench.load import drive
-from bench.report import Report, main, percentile
-from bench.servers import free_port, laterna, peer
+from bench.report import Measured, Report, Row, main, percentile
+from bench.servers import laterna, peer
 
 BODY: dict[str, object] = {"prompt": "nothing", "sync_mode": True, "num_inference_steps": 1}
 CARD = """
@@ -42,7 +42,7 @@ def measure(quick: bool) -> Report:
         (cards / "blank.toml").write_text(CARD)
         with (
             laterna(Path(folder), "bench/blank", BODY) as ours,
-            peer("bench.platform_peer", free_port(), BODY) as theirs,
+            peer("peer", "bench.platform_peer", BODY) as theirs,
         ):
             seen: dict[str, list[float]] = {"laterna": [], "peer": []}
             for target in (ours, theirs):
@@ -55,14 +55,18 @@ def measure(quick: bool) -> Report:
 
 def _report(seen: dict[str, list[float]]) -> Report:
     ms = {name: [1000 * latency for latency in latencies] for name, latencies in seen.items()}
-    rows: list[tuple[str | float, ...]] = [
+    rows: list[Row] = [
         (name, *(percentile(values, share) for share in (0.5, 0.95, 0.99))) for name, values in ms.items()
     ]
     p50 = {name: percentile(values, 0.5) for name, values in ms.items()}
     return Report(
-        title="Latency of a model that does nothing, one client",
-        columns=("server", "p50 ms", "p95 ms", "p99 ms"),
-        rows=rows,
+        tables=(
+            Measured(
+                title="Latency of a model that does nothing, one client",
+                columns=("server", "p50 ms", "p95 ms", "p99 ms"),
+                rows=rows,
+            ),
+        ),
         figures={
             "added_ms_p50": p50["laterna"] - p50["peer"],
             "laterna_ms_p50": p50["laterna"],

@@ -1,4 +1,4 @@
-"""What every benchmark ends with: a table on stdout, the figures as JSON, a plot."""
+"""What every benchmark ends with: tables on stdout, the figures as JSON, a plot."""
 
 from __future__ import annotations
 
@@ -12,22 +12,32 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+Row = tuple[str | float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str | float, ...]]
+    tables: Sequence[Measured]
     figures: Mapping[str, float]  # by name, for JSON
     notes: tuple[str, ...] = ()
     plot: Callable[[Path], None] | None = None  # draws into the file; absent when there is nothing to draw
 
     def show(self) -> None:
-        table = Table(*self.columns, title=self.title)
-        for row in self.rows:
-            table.add_row(*(cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row))
         console = Console(width=120)
-        console.print(table)
+        for measured in self.tables:
+            table = Table(*measured.columns, title=measured.title)
+            for row in measured.rows:
+                table.add_row(*(cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row))
+            console.print(table)
         for name, value in self.figures.items():
             console.print(f"{name} = {value:.4g}", highlight=False)
         for note in self.notes:

@@ -1,4 +1,4 @@
-"""Starts the two servers that are compared, each in a process of its own, and stops them."""
+"""Starts the servers that are compared, each in a process of its own, and stops them."""
 
 from __future__ import annotations
 
@@ -47,14 +47,13 @@ def laterna(data: Path, endpoint: str, body: dict[str, object]) -> Iterator[Targ
 
 
 @contextmanager
-def peer(module: str, port: int, body: dict[str, object]) -> Iterator[Target]:
-    """A FastAPI application `app` of a module of this package."""
-    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command)
-    url = f"http://127.0.0.1:{port}/generate"
+def peer(name: str, module: str, body: dict[str, object]) -> Iterator[Target]:
+    """A module of this package that serves `/generate` on the port it is given."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", module, str(port)], stderr=subprocess.DEVNULL)
     try:
         _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), process)
-        yield Target(name="peer", url=url, headers={}, body=body)
+        yield Target(name=name, url=f"http://127.0.0.1:{port}/generate", headers={}, body=body)
     finally:
         process.terminate()
         process.wait(30)

@@ -1,82 +1,76 @@
-"""Pictures per second and latency of `laterna/sprite` through HTTP, against a diffusers pipeline behind FastAPI."""
+"""Pictures per second, latency and load held of `laterna/sprite` through HTTP.
+
+Side by side on the same weights, machine and arrivals: a diffusers pipeline one at a time, the same pipeline with
+dynamic batching of whole requests, Laterna's engine first come first served, and Laterna.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
-from bench.load import Block, drive
-from bench.report import Report, main, percentile
-from bench.servers import free_port, laterna, peer
+from bench.closed_loop import ClosedLoop, closed_loop
+from bench.load import drive
+from bench.open_loop import OpenLoop, open_loop
+from bench.report import Report, main
+from bench.servers import laterna, peer
 
 BODY: dict[str, object] = {
     "prompt": "a red fox on a teal background",
     "guidance_scale": 2.0,
+    "num_inference_steps": 20,
     "sync_mode": True,
 }
-CLIENTS = (1, 4, 16)
+OURS, ONE, BATCHING, FIRST_COME = "laterna", "one_at_a_time", "request_batching", "first_come"
+LOADS = (0.3, 0.5, 0.7, 1.2, 1.6, 2.0, 2.5)
 
 
 def measure(quick: bool) -> Report:
-    """Closed loop of 1, 4 and 16 clients; blocks of both servers alternate; same weights, steps and guidance."""
-    body = {**BODY, "num_inference_steps": 10 if quick else 20}
-    blocks, a_client, warming = (1, 1, 2) if quick else (3, 3, 32)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        laterna(Path(folder), "laterna/sprite", body) as ours,
-        peer("bench.serving_peer", free_port(), body) as theirs,
-    ):
-        targets = (ours, theirs)
+    """Closed and open loops; the servers take turns."""
+    body = {**BODY, "num_inference_steps": 10} if quick else BODY
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        targets = [
+            running.enter_context(server)
+            for server in (
+                laterna(Path(folder), "laterna/sprite", body),
+                peer(ONE, "bench.serving_peer", body),
+                peer(BATCHING, "bench.serving_batching", body),
+                peer(FIRST_COME, "bench.serving_first_come", body),
+            )
+        ]
+        ours, one = targets[:2]
         for target in targets:
-            asyncio.run(drive(target, 16, warming))  # loads the model, learns the costs
-        seen: dict[tuple[str, int], list[Block]] = {(t.name, n): [] for t in targets for n in CLIENTS}
-        for _ in range(blocks):
-            for clients in CLIENTS:
-                for target in targets:
-                    count = max(2, clients * a_client)
-                    seen[target.name, clients].append(asyncio.run(drive(target, clients, count)))
-    return _report(seen, body)
+            asyncio.run(drive(target, 16, 2 if quick else 32))  # loads the model, learns the costs
+        closed = closed_loop([ours, one], blocks=1 if quick else 3, a_client=1 if quick else 3)
+        opened = open_loop(targets, one, () if quick else LOADS, count=8 if quick else 80, alone=1 if quick else 5)
+    return _report(closed, opened, body)
 
 
-def _report(seen: dict[tuple[str, int], list[Block]], body: dict[str, object]) -> Report:
-    rows: list[tuple[str | float, ...]] = []
-    rate: dict[tuple[str, int], float] = {}
-    p95: dict[tuple[str, int], float] = {}
-    for (name, clients), blocks in sorted(seen.items(), key=lambda item: (item[0][1], item[0][0])):
-        latencies = [latency for block in blocks for latency in block.latencies]
-        rate[name, clients] = statistics.median(len(block.latencies) / block.seconds for block in blocks)
-        p95[name, clients] = percentile(latencies, 0.95)
-        rows.append((name, f"{clients}", rate[name, clients], percentile(latencies, 0.5), p95[name, clients]))
-    figures = {f"pictures_per_s_{clients}": rate["laterna", clients] for clients in CLIENTS}
-    for clients in CLIENTS:
-        figures[f"pictures_per_s_ratio_{clients}"] = rate["laterna", clients] / rate["peer", clients]
-        figures[f"p95_ratio_{clients}"] = p95["laterna", clients] / p95["peer", clients]
+def _report(closed: ClosedLoop, opened: OpenLoop, body: dict[str, object]) -> Report:
     return Report(
-        title="laterna/sprite through HTTP",
-        columns=("server", "clients", "pictures/s", "p50 s", "p95 s"),
-        rows=rows,
-        figures=figures,
+        tables=(closed.table(), opened.solos(), opened.table()),
+        figures={**closed.figures(OURS, ONE), **opened.figures(OURS, ONE, (ONE, BATCHING))},
         notes=(
-            f"{body['num_inference_steps']} steps a picture, {sum(len(b) for b in seen.values())} blocks.",
-            "Ratios are Laterna's figure over the peer's: pictures/s higher is better, p95 lower is better.",
+            f"Closed loop: {body['num_inference_steps']} steps a picture.",
+            "Ratios are Laterna's figure over that of one at a time: pictures/s and load held, higher is better;",
+            "latencies, lower is better. all_load_5x_ratio is over the best peer; first_come is no peer.",
         ),
-        plot=lambda path: _plot(path, rate, p95),
+        plot=lambda path: _plot(path, closed, opened),
     )
 
 
-def _plot(path: Path, rate: dict[tuple[str, int], float], p95: dict[tuple[str, int], float]) -> None:
+def _plot(path: Path, closed: ClosedLoop, opened: OpenLoop) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for axis, values, label in ((axes[0], rate, "pictures per second"), (axes[1], p95, "p95 latency, s")):
-        for name in ("laterna", "peer"):
-            axis.plot(CLIENTS, [values[name, clients] for clients in CLIENTS], marker="o", label=name)
-        axis.set(xlabel="concurrent clients", ylabel=label, xscale="log", xticks=CLIENTS, xticklabels=CLIENTS, ylim=0)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    closed.draw(axes[0])
+    opened.draw(axes[1])
+    for axis in axes:
         axis.legend()
     figure.savefig(path, dpi=120)
 
