@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Steps, share of the requests, and whether somebody waits for the picture.
-MIX: tuple[tuple[int, float, bool], ...] = (
-    (4, 0.25, True),
-    (20, 0.25, True),
-    (28, 0.30, False),
-    (50, 0.20, False),
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    steps: int
+    share: float  # of the requests
+    interactive: bool  # whether somebody waits for the picture
+
+
+Mix = Sequence[Kind]
+
+MIX: Mix = (
+    Kind(steps=4, share=0.25, interactive=True),
+    Kind(steps=20, share=0.25, interactive=True),
+    Kind(steps=28, share=0.30, interactive=False),
+    Kind(steps=50, share=0.20, interactive=False),
 )
 
 
@@ -23,29 +32,24 @@ class Arrival:
     seed: int  # of the picture
 
 
-def poisson(rate: float, count: int, seed: int) -> list[Arrival]:
-    """`count` arrivals of MIX at `rate` a second. Traces of one seed differ only in their pace.
+def poisson(mix: Mix, rate: float, count: int, seed: int) -> list[Arrival]:
+    """`count` arrivals of the mix at `rate` a second. Traces of one seed differ only in their pace.
 
     The kinds come in shuffled decks of twenty, so that a short trace has the mix's shares too.
     """
     dice = random.Random(seed)
     clock, arrivals = 0.0, []
-    deck: list[tuple[int, bool]] = []
+    deck: list[Kind] = []
     for number in range(count):
         if not deck:
-            deck = [(steps, interactive) for steps, share, interactive in MIX for _ in range(round(20 * share))]
+            deck = [kind for kind in mix for _ in range(round(20 * kind.share))]
             dice.shuffle(deck)
-        steps, interactive = deck.pop()
+        kind = deck.pop()
         clock += dice.expovariate(1.0) / rate
-        arrivals.append(Arrival(at_s=clock, steps=steps, interactive=interactive, seed=number))
+        arrivals.append(Arrival(at_s=clock, steps=kind.steps, interactive=kind.interactive, seed=number))
     return arrivals
 
 
-def mean_seconds(seconds_by_steps: dict[int, float]) -> float:
-    """Of a request of MIX, where each number of steps takes so long."""
-    return sum(share * seconds_by_steps[steps] for steps, share, _ in MIX)
-
-
-def work(arrivals: Sequence[Arrival], seconds_by_steps: dict[int, float]) -> float:
-    """Seconds that the requests take one at a time."""
-    return sum(seconds_by_steps[arrival.steps] for arrival in arrivals)
+def mean_seconds(mix: Mix, seconds_by_steps: Mapping[int, float]) -> float:
+    """Of a request of the mix, where each number of steps takes so long."""
+    return sum(kind.share * seconds_by_steps[kind.steps] for kind in mix)

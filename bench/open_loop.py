@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from bench.arrivals import MIX, Arrival, mean_seconds, poisson
+from bench.arrivals import Arrival, Mix, mean_seconds, poisson
 from bench.load import drive, replay
 from bench.report import Measured, Row, percentile
 from bench.servers import Target
@@ -91,11 +91,11 @@ class OpenLoop:
             for (name, load), served in sorted(self.seen.items(), key=lambda item: (item[0][1], item[0][0]))
         ]
         columns = ("load", "server", "interactive in 2x, %", "all in 5x, %", "interactive p99 s", "background mean s")
-        return Measured(title="Open loop: 4, 20, 28 and 50 steps, Poisson arrivals", columns=columns, rows=rows)
+        return Measured(title="Open loop, Poisson arrivals", columns=columns, rows=rows)
 
     def solos(self) -> Measured:
         rows: list[Row] = [(name, *seconds.values()) for name, seconds in self.solo.items()]
-        columns = ("server", *(f"{steps} steps" for steps, _, _ in MIX))
+        columns = ("server", *(f"{steps} steps" for steps in next(iter(self.solo.values()))))
         return Measured(title="Alone: median latency, s", columns=columns, rows=rows)
 
     def figures(self, ours: str, theirs: str, peers: Sequence[str]) -> dict[str, float]:
@@ -123,16 +123,18 @@ class OpenLoop:
         axis.set(xlabel="load (1 = one at a time)", ylabel="interactive within 2x solo, %", ylim=(0, 102))
 
 
-def open_loop(targets: Sequence[Target], theirs: Target, loads: Sequence[float], count: int, alone: int) -> OpenLoop:
+def open_loop(
+    targets: Sequence[Target], theirs: Target, mix: Mix, loads: Sequence[float], count: int, alone: int
+) -> OpenLoop:
     """Each load in turn on each server, with the same trace; a server that holds neither limit any more rests, except
     at the loads where all are compared.
     """
-    solo = {target.name: _solo(target, alone) for target in targets}
-    capacity = 1.0 / mean_seconds(solo[theirs.name])
+    solo = {target.name: _solo(target, mix, alone) for target in targets}
+    capacity = 1.0 / mean_seconds(mix, solo[theirs.name])
     seen: dict[tuple[str, float], Served] = {}
     out: set[str] = set()
     for number, load in enumerate(sorted({*loads, AT_80, AT_95})):
-        arrivals = poisson(load * capacity, count, seed=number)
+        arrivals = poisson(mix, load * capacity, count, seed=number)
         for target in targets:
             if target.name in out and load not in (AT_80, AT_95):
                 continue
@@ -144,11 +146,10 @@ def open_loop(targets: Sequence[Target], theirs: Target, loads: Sequence[float],
     return OpenLoop(seen=seen, solo=solo)
 
 
-def _solo(target: Target, times: int) -> dict[int, float]:
+def _solo(target: Target, mix: Mix, times: int) -> dict[int, float]:
     """Median seconds of one request by its steps."""
-    return {
-        steps: statistics.median(asyncio.run(drive(_with(target, steps), 1, times)).latencies) for steps, _, _ in MIX
-    }
+    alone = {kind.steps: asyncio.run(drive(_with(target, kind.steps), 1, times)) for kind in mix}
+    return {steps: statistics.median(block.latencies) for steps, block in alone.items()}
 
 
 def _with(target: Target, steps: int) -> Target:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,12 +52,13 @@ def laterna(data: Path, endpoint: str, body: dict[str, object]) -> Iterator[Targ
 def peer(name: str, module: str, body: dict[str, object]) -> Iterator[Target]:
     """A module of this package that serves `/generate` on the port it is given."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", module, str(port)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", module, str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), process)
         yield Target(name=name, url=f"http://127.0.0.1:{port}/generate", headers={}, body=body)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
         process.wait(30)
 
 

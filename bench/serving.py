@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from bench.arrivals import MIX
 from bench.closed_loop import ClosedLoop, closed_loop
 from bench.load import drive
 from bench.open_loop import OpenLoop, open_loop
@@ -29,31 +31,33 @@ LOADS = (0.3, 0.5, 0.7, 1.2, 1.6, 2.0, 2.5)
 
 def measure(quick: bool) -> Report:
     """Closed and open loops; the servers take turns."""
-    body = {**BODY, "num_inference_steps": 10} if quick else BODY
+    body = {**BODY, "num_inference_steps": 6} if quick else BODY
+    mix = [replace(kind, steps=max(1, kind.steps // 4)) for kind in MIX] if quick else MIX
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        targets = [
-            running.enter_context(server)
-            for server in (
-                laterna(Path(folder), "laterna/sprite", body),
-                peer(ONE, "bench.serving_peer", body),
-                peer(BATCHING, "bench.serving_batching", body),
-                peer(FIRST_COME, "bench.serving_first_come", body),
-            )
-        ]
+        servers = [laterna(Path(folder), "laterna/sprite", body), peer(ONE, "bench.serving_peer", body)]
+        if not quick:
+            servers.append(peer(BATCHING, "bench.serving_batching", body))
+            servers.append(peer(FIRST_COME, "bench.serving_first_come", body))
+        targets = [running.enter_context(server) for server in servers]
         ours, one = targets[:2]
         for target in targets:
             asyncio.run(drive(target, 16, 2 if quick else 32))  # loads the model, learns the costs
         closed = closed_loop([ours, one], blocks=1 if quick else 3, a_client=1 if quick else 3)
-        opened = open_loop(targets, one, () if quick else LOADS, count=8 if quick else 80, alone=1 if quick else 5)
-    return _report(closed, opened, body)
+        opened = open_loop(
+            targets, one, mix, loads=() if quick else LOADS, count=8 if quick else 80, alone=1 if quick else 5
+        )
+    return _report(closed, opened, "quick: a quarter of the steps, no other peers." if quick else "")
 
 
-def _report(closed: ClosedLoop, opened: OpenLoop, body: dict[str, object]) -> Report:
+def _report(closed: ClosedLoop, opened: OpenLoop, remark: str) -> Report:
     return Report(
         tables=(closed.table(), opened.solos(), opened.table()),
-        figures={**closed.figures(OURS, ONE), **opened.figures(OURS, ONE, (ONE, BATCHING))},
+        figures={
+            **closed.figures(OURS, ONE),
+            **opened.figures(OURS, ONE, [name for name in (ONE, BATCHING) if name in opened.solo]),
+        },
         notes=(
-            f"Closed loop: {body['num_inference_steps']} steps a picture.",
+            f"Load 1 is what one at a time can just do. {remark}",
             "Ratios are Laterna's figure over that of one at a time: pictures/s and load held, higher is better;",
             "latencies, lower is better. all_load_5x_ratio is over the best peer; first_come is no peer.",
         ),

@@ -4,8 +4,6 @@ What has gathered is run together, whole requests at a time. A diffusers pipelin
 that a gathered batch is run as one call for each number of steps in it, in the order of arrival.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

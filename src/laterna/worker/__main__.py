@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -12,9 +13,15 @@ from laterna.contracts.station import Station
 
 NO_TORCH = 78  # exit status: the packages that run models are not installed
 
+# How long an OpenMP thread waits for the others before it sleeps, in turns of a loop. The default of libgomp, 300,000,
+# holds cores that those others need where the machine has something else to do: five times slower beside two busy
+# processes on two cores. So many turns cost nothing that could be measured on an idle machine.
+SPIN_TURNS = "10000"
+
 
 def main() -> int:
     descriptor, station = int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Station)
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_TURNS)  # read when torch is loaded
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when workers stop
     try:
         from laterna.worker.link import Link
