@@ -17,13 +17,14 @@ from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
+from laterna.dispatch.windows import WINDOW
 from laterna.fleet.local import LocalFleet
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests, RequestView, Submission
 from laterna.server.devices import stations
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
-from tests.e2e.conftest import write_cards
+from tests.e2e.conftest import CARD, write_cards
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Plant:
                 endpoint="test/slow",
                 card_id=changes.pop("card", "test/slow"),
                 model_revision="1",
+                priority=changes.pop("priority", 1),
                 raw_input={},
                 generation=TextToImage(**{**given, **changes}),
             )
@@ -84,11 +86,13 @@ class Plant:
 async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
     settings = Settings(data=folder, threads=1, **changes)
     write_cards(folder)
+    huge = CARD.format(id="test/huge", step_seconds=0.0).replace("resident_bytes = 1", "resident_bytes = 9000000000")
+    (folder / "cards" / "huge.toml").write_text(huge)
     store, clock = await Store.open(settings), SystemClock()
     await Keys(store, clock).ensure_first(settings.key_file)
     catalog, board, requests = Catalog.load(settings.cards_folder), Board(), Requests(store, clock, settings)
     await requests.recover()
-    estimates = Estimates(catalog, [])
+    estimates = Estimates(catalog, {})
     dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
     fleet = LocalFleet(stations(settings), dispatch)
     dispatch.attach(fleet)
@@ -202,3 +206,38 @@ async def test_estimates_follow_what_was_measured(tmp_path: Path) -> None:
         assert 1.5 < eta < 10
         await at.settled(second)
         assert at.estimates.eta(await at.requests.get(DEFAULT_TENANT, second)) is None
+
+
+async def holds(seconds: float, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+
+
+async def test_two_workers_share_what_comes(tmp_path: Path) -> None:
+    async with plant(tmp_path, devices=("cpu", "cpu:0")) as at:
+        await holds(60, lambda: all(window.ready for window in at.dispatch.windows.values()))
+        ids = [await at.submit(seed=n, steps=20) for n in range(6)]
+        leases = {(await at.running(request)).lease for request in ids}
+        assert all(window.held for window in at.dispatch.windows.values()), "each works"
+        assert len(leases) == 6
+        for request in ids:
+            assert (await at.settled(request)).outcome == "ok"
+
+
+async def test_urgent_work_takes_the_place_of_low_work_that_has_not_begun(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        low = [await at.submit(seed=n, steps=400, width=64 + 8 * n, height=64, priority=2) for n in range(WINDOW)]
+        await at.until(low[0], lambda view: view.state != "queued")
+        await holds(20, lambda: len(at.dispatch.windows["cpu"].held) == WINDOW)
+        assert (await at.settled(await at.submit(steps=3, priority=0))).outcome == "ok"
+        views = [await at.requests.get(DEFAULT_TENANT, request) for request in low]
+        assert {view.attempts for view in views} <= {0, 1}
+        assert not any(view.settled for view in views)
+
+
+async def test_a_model_that_fits_no_device_fails_rather_than_waits(tmp_path: Path) -> None:
+    async with plant(tmp_path, memory_gb=1.0) as at:
+        view = await at.settled(await at.submit(card="test/huge"))
+        assert view.trouble is not None
+        assert view.trouble.code == "model_too_large"

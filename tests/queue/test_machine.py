@@ -201,9 +201,10 @@ class Life:
 
     def crash(self, number: int) -> None:
         for lease, one in self.picked(number):
-            self.run(self.w.requests.crashed(lease, "it died"))
+            touched = bool(number & 1)
+            self.run(self.w.requests.crashed(lease, "it died", touched))
             if one is not None:
-                self.back(one, counted=True)
+                self.back(one, counted=touched or one.state == "running")
 
     def renew(self, number: int) -> None:
         wanted = [lease for position, lease in enumerate(self.leases[-8:]) if number >> position & 1]
@@ -237,7 +238,7 @@ class Life:
         expected = set()
         for request_id, one in self.known.items():
             if one.token is not None and one.until_us <= now:
-                self.back(one, counted=True)
+                self.back(one, counted=one.state == "running")
                 expected.add(request_id)
             if one.start_by_us is not None and one.start_by_us <= now and one.state not in ("running", "settled"):
                 self.settle(one, "expired")
@@ -249,7 +250,7 @@ class Life:
         self.run(self.w.requests.recover())
         for one in self.known.values():
             if one.token is not None:
-                self.back(one, counted=one.state == "running")
+                self.back(one, counted=False)
 
     # What holds at all times.
 

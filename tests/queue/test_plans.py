@@ -13,6 +13,7 @@ from sqlalchemy import Engine, Select, event
 
 from laterna.queue import leasing, waiting
 from laterna.requests.files import Files
+from laterna.requests.requests import Chosen
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.requests.conftest import SPENT, World, failed, finished, world
 
@@ -22,6 +23,7 @@ ALLOWED = {
     "SCAN requests USING COVERING INDEX ix_requests_scheduled",
 }
 FINE = re.compile(
+    r"SCAN lanes|SETUP|RECURSIVE STEP|"
     r"SEARCH|SCALAR SUBQUERY|USE TEMP B-TREE FOR ORDER BY|SCAN CONSTANT ROW|MULTI-INDEX|INDEX \d|CO-ROUTINE|SCAN anon_1"
 )
 
@@ -42,6 +44,10 @@ async def use_everything(w: World) -> None:
     await requests.get(DEFAULT_TENANT, first.request_id)
     await requests.fail(failed((await w.leased()).lease, retry=True))
     await requests.release([(await w.leased()).lease])
+    await w.submit(not_before_us=w.clock.now_us() + 1)
+    w.clock.advance(1)
+    chosen = [Chosen(id=one.id, device_ns=7, virtual_ns=5) for one in await requests.waiting()]
+    await requests.crashed((await requests.lease("cpu", 1, chosen))[0].lease, "it died")
     w.clock.advance(60)
     await requests.reclaim()
     await requests.recover()

@@ -277,6 +277,7 @@ def test_what_finishes_in_spite_of_a_cancel_is_kept(tmp_path: Path) -> None:
 def test_a_stale_lease_changes_nothing(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         old = (await w.leased()).lease
+        await w.requests.started(old)
         await w.requests.crashed(old, "it died")
         assert await w.requests.meter(old, SPENT)
         [again] = await w.requests.lease("gpu", 1)
@@ -307,14 +308,16 @@ async def everything(w: World) -> list[Any]:
 
 def test_a_lease_that_is_renewed_lasts_and_one_that_is_not_does_not(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
-        kept, dropped = await w.leased(), await w.leased()
+        kept, dropped, begun = await w.leased(), await w.leased(), await w.leased()
+        await w.requests.started(begun.lease)
         for _ in range(5):
             w.clock.advance(8)
             assert await w.requests.renew([kept.lease]) == []
             await w.requests.reclaim()
         assert (await w.requests.get(DEFAULT_TENANT, kept.lease.request_id)).state == "leased"
         lost = await w.requests.get(DEFAULT_TENANT, dropped.lease.request_id)
-        assert (lost.state, lost.attempts) == ("queued", 1)
+        assert (lost.state, lost.attempts) == ("queued", 0)
+        assert (await w.requests.get(DEFAULT_TENANT, begun.lease.request_id)).attempts == 1
         [line] = await w.requests.logs(DEFAULT_TENANT, dropped.lease.request_id)
         assert (line.level, "fell silent" in line.message) == ("WARN", True)
 
@@ -327,6 +330,7 @@ def test_a_request_that_kills_its_workers_fails_after_its_attempts(tmp_path: Pat
         for attempt in (1, 2, 3):
             [leased] = await w.requests.lease("cpu", 5)
             assert leased.attempt == attempt
+            await w.requests.started(leased.lease)
             await w.requests.crashed(leased.lease, "the worker died")
         seen = await w.requests.get(DEFAULT_TENANT, request_id)
         assert seen.trouble is not None
@@ -343,7 +347,7 @@ def test_neighbours_of_a_request_that_kills_workers_come_through(tmp_path: Path)
         while leased := await w.requests.lease("cpu", 4):
             if any(one.lease.request_id == poison for one in leased):
                 for one in leased:
-                    await w.requests.crashed(one.lease, "the worker died")
+                    await w.requests.crashed(one.lease, "the worker died", touched=True)
             else:
                 for one in leased:
                     assert await w.requests.finish(finished(one.lease))
@@ -356,7 +360,7 @@ def test_neighbours_of_a_request_that_kills_workers_come_through(tmp_path: Path)
 def test_the_last_attempt_is_made_alone(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         suspect = (await w.leased(max_attempts=2)).lease
-        await w.requests.crashed(suspect, "the worker died")
+        await w.requests.crashed(suspect, "the worker died", touched=True)
         urgent = await w.submit(priority=0)
         [first] = await w.requests.lease("cpu", 9)
         assert first.lease.request_id == urgent
@@ -385,18 +389,30 @@ def test_a_clean_stop_costs_no_attempt(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-def test_a_crash_of_the_server_costs_an_attempt_of_what_ran(tmp_path: Path) -> None:
+def test_deaths_of_the_server_cost_no_attempt(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         ran, held, waited = (await w.leased()).lease, (await w.leased()).lease, await w.submit()
-        await w.requests.started(ran)
-        successor = Requests(w.store, w.clock, w.settings)
-        assert set(await successor.recover()) == {ran.request_id, held.request_id}
-        attempts = [
-            (await successor.get(DEFAULT_TENANT, r)).attempts for r in (ran.request_id, held.request_id, waited)
-        ]
-        assert attempts == [1, 0, 0]
-        assert len(await successor.lease("cpu", 9)) == 3
-        assert not await successor.finish(finished(ran))
+        for _ in range(5):
+            await w.requests.started(ran)
+            successor = Requests(w.store, w.clock, w.settings)
+            assert set(await successor.recover()) == {ran.request_id, held.request_id}
+            views = [await successor.get(DEFAULT_TENANT, r) for r in (ran.request_id, held.request_id, waited)]
+            assert [(view.state, view.attempts) for view in views] == 3 * [("queued", 0)]
+            assert not await successor.finish(finished(ran))
+            ran, held = (one.lease for one in await successor.lease("cpu", 2))
+        assert await successor.finish(finished(ran))
+
+    play(tmp_path, scene)
+
+
+def test_a_lease_that_was_never_begun_costs_no_attempt(tmp_path: Path) -> None:
+    async def scene(w: World) -> None:
+        lease = (await w.leased()).lease
+        for _ in range(5):
+            await w.requests.crashed(lease, "its worker was dying as it was leased")
+            assert (await w.requests.get(DEFAULT_TENANT, lease.request_id)).attempts == 0
+            [again] = await w.requests.lease("cpu", 1)
+            lease = again.lease
 
     play(tmp_path, scene)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from hypothesis import given
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 
 from laterna.clock import ManualClock
 from laterna.contracts.messages import Observation
-from laterna.scheduler.cost import LARGEST_BATCH, CostModel
-from laterna.scheduler.policy import AGEING_SECONDS, Candidate, Policy, Shares
+from laterna.scheduler.cost import CostModel
+from laterna.scheduler.policy import AGED_SECONDS, LARGEST_BATCH, Candidate, Policy, Shares, StepPlan, paying
+from laterna.scheduler.shares import QUANTUM_SECONDS
+
+CALL_SECONDS = 0.1
 
 
 def candidate(name: str, **changes: Any) -> Candidate:
@@ -21,65 +25,210 @@ def candidate(name: str, **changes: Any) -> Candidate:
     return Candidate(**{**given_, **changes})
 
 
-def policy(clock: ManualClock | None = None, shares: Shares | None = None) -> Policy:
-    return Policy(clock or ManualClock(), CostModel(), shares or Shares())
+def measured(gain: float) -> CostModel:
+    """Costs of a device on which a further member of a batch costs `gain` of what it would cost alone."""
+    costs = CostModel()
+    for stage in ("encode", "denoise", "decode"):
+        for model in ("m@1", "n@1"):
+            for batch in range(1, LARGEST_BATCH + 1):
+                seconds = CALL_SECONDS * (1 + gain * (batch - 1))
+                seen = Observation(model=model, stage=stage, tokens=16, batch=batch, device_ns=round(seconds * 1e9))
+                for _ in range(3):
+                    costs.learn(seen)
+    return costs
+
+
+def policy(clock: ManualClock | None = None, shares: Shares | None = None, costs: CostModel | None = None) -> Policy:
+    return Policy(clock or ManualClock(), costs or CostModel(), shares or Shares())
+
+
+def planned(deciding: Policy, *given_: Candidate) -> StepPlan:
+    for one in given_:
+        deciding.put(one)
+    plan = deciding.plan()
+    assert plan is not None
+    return plan
 
 
 def test_nothing_to_do_is_no_plan() -> None:
-    assert policy().plan([]) is None
+    assert policy().plan() is None
 
 
 def test_compatible_samples_share_the_call_whatever_their_steps() -> None:
-    plan = policy().plan([candidate("x", steps_left=3), candidate("y", steps_left=30), candidate("z", group=(32, 32))])
-    assert plan is not None
+    given_ = candidate("x", steps_left=3), candidate("y", steps_left=30), candidate("z", group=(32, 32))
+    plan = planned(policy(), *given_)
     assert set(plan.members) == {"x", "y"}
     assert plan.stage == "denoise"
 
 
 def test_urgent_classes_lead() -> None:
-    plan = policy().plan([candidate("slow", priority=2), candidate("now", priority=0, group=(128, 128))])
-    assert plan is not None
-    assert plan.members == ("now",)
-
-
-def test_low_work_ages_until_it_leads() -> None:
-    clock = ManualClock()
-    old = candidate("old", priority=2, group="old", created_us=clock.now_us())
-    clock.advance(2 * AGEING_SECONDS)
-    fresh = candidate("fresh", priority=1, created_us=clock.now_us(), steps_left=1)
-    shares = Shares()
-    plan = policy(clock, shares).plan([fresh, old])
-    assert plan is not None
-    assert plan.members == ("old",)
+    assert planned(policy(), candidate("slow", priority=2), candidate("now", priority=0, group=1)).members == ("now",)
 
 
 def test_the_tenant_that_had_less_leads_by_weight() -> None:
     shares = Shares({"big": 10.0})
-    shares.spend("big", 50.0)
-    shares.spend("small", 6.0)
-    plan = policy(shares=shares).plan([candidate("s", tenant="small"), candidate("b", tenant="big", group="other")])
+    deciding = policy(shares=shares)
+    for one in (candidate("s", tenant="small"), candidate("b", tenant="big", group="other")):
+        deciding.put(one)
+    deciding.charge("big", 50.0)
+    deciding.charge("small", 6.0)
+    plan = deciding.plan()
     assert plan is not None
     assert plan.members == ("b",)
 
 
 def test_least_remaining_leads_inside_a_tenant() -> None:
-    plan = policy().plan([candidate("long", steps_left=50), candidate("short", steps_left=2, group="other")])
-    assert plan is not None
+    plan = planned(policy(), candidate("long", steps_left=50), candidate("short", steps_left=2, group="other"))
     assert plan.members == ("short",)
 
 
+def test_among_equals_the_nearer_deadline_leads_then_the_older() -> None:
+    now = 1_700_000_000_000_000
+    three = (
+        candidate("older", created_us=now - 5),
+        candidate("later", finish_by_us=now + 9_000_000_000),
+        candidate("sooner", finish_by_us=now + 8_000_000_000),
+    )
+    deciding = policy()
+    for one in three:
+        deciding.put(one)
+    assert [c.id for c in deciding.order()] == ["sooner", "later", "older"]
+
+
 def test_a_newcomer_is_encoded_while_the_batch_has_room() -> None:
-    plan = policy().plan([candidate("running", steps_left=1), candidate("new", stage="encode")])
-    assert plan is not None
+    plan = planned(policy(), candidate("running", steps_left=1), candidate("new", stage="encode"))
     assert (plan.stage, plan.members) == ("encode", ("new",))
 
 
 def test_a_full_batch_runs_before_newcomers() -> None:
     running = [candidate(f"r{n}", steps_left=1) for n in range(LARGEST_BATCH)]
-    plan = policy().plan([*running, candidate("new", stage="encode")])
-    assert plan is not None
+    plan = planned(policy(costs=measured(0.1)), *running, candidate("new", stage="encode"))
     assert plan.stage == "denoise"
     assert len(plan.members) == LARGEST_BATCH
+
+
+def test_decoding_never_blocks_denoising_for_two_calls_in_a_row() -> None:
+    deciding, stages = policy(costs=measured(1.0)), []
+    given_ = {f"d{n}": candidate(f"d{n}", stage="decode", steps_left=0) for n in range(5)} | {"x": candidate("x")}
+    for one in given_.values():
+        deciding.put(one)
+    while (plan := deciding.plan()) is not None:
+        stages.append(plan.stage)
+        for member in plan.members:
+            deciding.drop(member)
+            after = _advance(given_.pop(str(member)))
+            if after is not None and after.stage == "denoise":
+                given_[str(member)] = after
+                deciding.put(after)
+    assert "decode decode" not in " ".join(stages[:10])
+    assert stages.count("decode") == 5
+
+
+def test_work_for_blocked_models_waits_and_nothing_is_begun() -> None:
+    deciding = policy()
+    deciding.put(candidate("x", model="n@1"))
+    deciding.put(candidate("new", stage="encode"))
+    assert deciding.plan({"n@1"}) is None
+    deciding.put(candidate("running", steps_left=40))
+    plan = deciding.plan({"n@1"})
+    assert plan is not None
+    assert plan.members == ("running",)
+
+
+def test_company_that_would_cost_a_deadline_is_declined() -> None:
+    clock = ManualClock()
+    soon = clock.now_us() + round(1.5 * 1e6)
+    deciding = policy(clock, costs=measured(0.5))
+    urgent = candidate("urgent", finish_by_us=soon, steps_left=10)
+    assert planned(deciding, urgent, *(candidate(f"o{n}", steps_left=10) for n in range(8))).members == ("urgent",)
+
+
+def test_a_batch_grows_while_it_pays() -> None:
+    flat, free = (lambda b: 1.0 * b), (lambda _b: 1.0)
+    assert paying(flat, 16, 1000) == 1
+    assert paying(free, 16, 16) == LARGEST_BATCH
+    half = lambda b: 0.55 + 0.45 * b  # noqa: E731
+    assert paying(half, 2, 2) == 2, "two that wait for each other win both"
+    assert paying(lambda b: 0.3 + 0.7 * b, 2, 2) == 1, "two share slowly: one after the other is better"
+    assert paying(lambda b: 0.3 + 0.7 * b, 16, 200) > 1, "where many wait, throughput decides"
+
+
+def test_what_a_tenant_gets_follows_its_weight_whatever_others_send() -> None:
+    """A flood of one tenant delays another's steady requests by no more than its share says."""
+    clock, costs = ManualClock(), measured(1.0)
+    deciding = Policy(clock, costs, Shares({"polite": 1.0, "flood": 1.0}))
+    left = {f"f{n}": candidate(f"f{n}", tenant="flood", steps_left=4, group=n) for n in range(300)}
+    for one in left.values():
+        deciding.put(one)
+    alone = 10 * CALL_SECONDS + CALL_SECONDS
+    for number in range(5):
+        name = f"p{number}"
+        left[name] = candidate(name, tenant="polite", group=name, created_us=clock.now_us())
+        deciding.put(left[name])
+        begun = clock.now_us()
+        while name in left:
+            _step(deciding, left, clock, costs)
+        assert (clock.now_us() - begun) / 1e6 <= 2 * alone + CALL_SECONDS
+
+
+def test_a_long_request_in_progress_yields_its_share() -> None:
+    clock, costs = ManualClock(), measured(1.0)
+    deciding = Policy(clock, costs, Shares())
+    left = {"long": candidate("long", tenant="a", steps_left=10_000)}
+    deciding.put(left["long"])
+    for _ in range(5):
+        _step(deciding, left, clock, costs)
+    left["other"] = candidate("other", tenant="b", steps_left=400, group=2, created_us=clock.now_us())
+    deciding.put(left["other"])
+    begun = clock.now_us()
+    while "other" in left:
+        _step(deciding, left, clock, costs)
+    assert (clock.now_us() - begun) / 1e6 <= 2 * 40.2 + 2 * QUANTUM_SECONDS
+
+
+def test_who_was_away_has_no_credit_and_no_debt() -> None:
+    shares = Shares()
+    shares.arrive("a")
+    for _ in range(10):
+        shares.spend("a", 10.0)
+    shares.arrive("b")
+    assert shares.virtual("b") == shares.virtual("a") == 100.0
+    shares.leave("b")
+    shares.spend("a", 50.0)
+    shares.leave("a")
+    shares.arrive("b")
+    shares.arrive("a")
+    assert shares.virtual("b") == shares.virtual("a") == 150.0
+
+
+def test_a_stored_virtual_time_is_taken_over_but_credit_is_not() -> None:
+    shares = Shares()
+    shares.set("a", 40.0)
+    shares.arrive("a")
+    shares.arrive("new")
+    shares.set("new", 3.0)
+    assert shares.virtual("new") == 40.0
+    shares.set("new", 60.0)
+    assert shares.virtual("new") == 60.0
+
+
+def test_low_and_long_work_is_not_starved_by_an_endless_stream() -> None:
+    """Urgent and short work keeps the device full; what waits below it gets its tenth once it has waited long."""
+    clock, costs = ManualClock(), measured(1.0)
+    deciding = Policy(clock, costs, Shares())
+    left = {"low": candidate("low", priority=2, steps_left=20, group="low", created_us=clock.now_us())}
+    deciding.put(left["low"])
+    for number in range(1000):
+        if "low" not in left:
+            break
+        name = f"n{number}"
+        left[name] = candidate(name, priority=0, steps_left=5, created_us=clock.now_us(), group=name)
+        deciding.put(left[name])
+        for _ in range(6):
+            _step(deciding, left, clock, costs)
+    assert "low" not in left
+    waited = (clock.now_us() - 1_700_000_000_000_000) / 1e6
+    assert AGED_SECONDS < waited < AGED_SECONDS + 30 * 21 * CALL_SECONDS
 
 
 candidates = st.lists(
@@ -100,73 +249,64 @@ candidates = st.lists(
 
 @given(candidates)
 def test_a_plan_holds_only_compatible_candidates_once_each(given_: list[Candidate]) -> None:
-    plan = policy().plan(given_)
-    assert plan is not None
+    plan = planned(policy(), *given_)
     by_id = {c.id: c for c in given_}
     members = [by_id[m] for m in plan.members]
     assert 1 <= len(members) == len(set(plan.members)) <= LARGEST_BATCH
     assert len({(m.model, m.stage, m.group) for m in members}) == 1
 
 
+@given(candidates, st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.floats(0, 20)), max_size=10))
+def test_the_order_is_whole_and_keeps_to_classes(given_: list[Candidate], spent: list[tuple[str, float]]) -> None:
+    deciding = policy()
+    for one in given_:
+        deciding.put(one)
+    for tenant, seconds in spent:
+        deciding.charge(tenant, seconds)
+    order = list(deciding.order())
+    assert sorted(str(c.id) for c in order) == sorted(str(c.id) for c in given_)
+    assert [c.priority for c in order] == sorted(c.priority for c in given_)
+    for one in given_[::2]:
+        deciding.drop(one.id)
+    assert {c.id for c in deciding.order()} == {c.id for c in given_} - {c.id for c in given_[::2]}
+
+
 @given(candidates)
 def test_serving_by_plan_starves_nobody(given_: list[Candidate]) -> None:
     """Running what is planned again and again ends: every candidate gets through all its stages."""
-    clock = ManualClock()
-    deciding = policy(clock)
-    waiting = {c.id: c for c in given_}
+    clock, costs = ManualClock(), CostModel()
+    deciding = Policy(clock, costs, Shares())
+    left = {str(c.id): c for c in given_}
+    for one in given_:
+        deciding.put(one)
     for _ in range(60 * len(given_) + 10):
-        plan = deciding.plan(list(waiting.values()))
-        if plan is None:
+        if not left:
             break
-        for member in plan.members:
-            after = _advance(waiting.pop(member))
-            if after is not None:
-                waiting[member] = after
-        clock.advance(0.1)
-    assert not waiting
+        _step(deciding, left, clock, costs)
+    assert not left
+    assert deciding.plan() is None
+
+
+def _step(deciding: Policy, left: dict[str, Candidate], clock: ManualClock, costs: CostModel) -> None:
+    """Carry out one plan on a simulated device."""
+    plan = deciding.plan()
+    assert plan is not None
+    seconds = costs.call_seconds(plan.model, plan.stage, plan.tokens, len(plan.members))
+    clock.advance(seconds)
+    for member in plan.members:
+        one = left.pop(str(member))
+        deciding.charge(one.tenant, seconds / len(plan.members))
+        after = _advance(one)
+        if after is None:
+            deciding.drop(member)
+        else:
+            left[str(member)] = after
+            deciding.put(after)
 
 
 def _advance(c: Candidate) -> Candidate | None:
-    import dataclasses
-
     if c.stage == "encode":
         return dataclasses.replace(c, stage="denoise" if c.steps_left else "decode")
     if c.stage == "denoise" and c.steps_left > 1:
         return dataclasses.replace(c, steps_left=c.steps_left - 1)
     return dataclasses.replace(c, stage="decode", steps_left=0) if c.stage == "denoise" else None
-
-
-def observed(batch: int, seconds: float, tokens: int = 16) -> Observation:
-    return Observation(model="m@1", stage="denoise", tokens=tokens, batch=batch, device_ns=round(seconds * 1e9))
-
-
-def test_costs_are_learned_and_one_outlier_is_bounded() -> None:
-    costs = CostModel()
-    for _ in range(50):
-        costs.learn(observed(1, 0.1))
-    costs.learn(observed(1, 100.0))
-    assert abs(costs.call_seconds("m@1", "denoise", 16, 1) - 0.1) < 0.05
-
-
-def test_unknown_batches_are_predicted_from_the_nearest_known() -> None:
-    costs = CostModel()
-    costs.learn(observed(2, 0.2))
-    assert abs(costs.call_seconds("m@1", "denoise", 16, 4) - 0.4) < 1e-9
-
-
-def test_the_knee_is_the_smallest_batch_that_is_as_cheap_as_the_best() -> None:
-    costs = CostModel()
-    for batch, seconds in ((1, 0.1), (2, 0.11), (4, 0.2), (8, 0.45)):
-        for _ in range(5):
-            costs.learn(observed(batch, seconds))
-    assert costs.knee("m@1", "denoise", 16) == 4
-    assert costs.knee("m@1", "denoise", 999) == LARGEST_BATCH
-
-
-def test_costs_survive_a_restart_and_a_torn_file(tmp_path: Any) -> None:
-    costs = CostModel()
-    costs.learn(observed(3, 0.3))
-    costs.save(tmp_path / "costs.json")
-    assert CostModel.load(tmp_path / "costs.json").call_seconds("m@1", "denoise", 16, 3) == 0.3
-    (tmp_path / "costs.json").write_text("[[1,")
-    assert not CostModel.load(tmp_path / "costs.json").knows("m@1")

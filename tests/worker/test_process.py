@@ -13,7 +13,7 @@ from PIL import Image
 from laterna.contracts.messages import Beat, Cancel, Failed, Finished, Progress, Ready, Stop, Watch
 from laterna.errors import ExecutionError
 from laterna.media.objects import MediaStore
-from laterna.scheduler.cost import LARGEST_BATCH
+from laterna.scheduler.policy import LARGEST_BATCH
 from tests.worker.drive import PATIENCE_SECONDS, Driven, order, worker
 
 

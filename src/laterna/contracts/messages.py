@@ -29,6 +29,7 @@ class Assign(_Message, frozen=True, kw_only=True, tag="assign"):
     model: ModelRef
     generation: Generation
     tenant: str  # fair shares are between tenants
+    weight: int = 1  # its share against others'
     priority: int  # 0 realtime, 1 normal, 2 low
     created_us: int  # when the request was submitted, UTC microseconds
     finish_by_us: int | None = None  # explicit deadline, UTC microseconds; absent when there is none
@@ -152,6 +153,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int  # per sample
     batch: int
     device_ns: int
+    adapters: int = 0  # samples with adapters
+    skipped: int = 0  # samples that reused what they had computed before
 
 
 class Beat(_Message, frozen=True, kw_only=True, tag="beat"):

@@ -1,8 +1,9 @@
 """Dispatch: the only one that leases and settles.
 
-Leases at most `WINDOW` requests ahead to each worker that is ready, so that what waits stays ordered by the queue;
-keeps the leases that workers beat for; settles outcomes; takes back what a dead worker held. Knows no engine and no
-HTTP: its neighbours are `requests` below, the fleet beside it and the board, on which it posts progress.
+Keeps a bounded window of leases in each worker's hands, in the policy's order, and revokes what has not begun where
+urgent work finds it full; keeps the leases that workers beat for; settles outcomes; takes back what a dead worker
+held. Knows no engine and no HTTP: its neighbours are `choosing`, which decides who is leased where, `requests` below,
+the fleet beside it and the board, on which it posts progress.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
 from laterna.config import Settings
+from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import (
     Assign,
     Beat,
@@ -30,15 +32,16 @@ from laterna.contracts.messages import (
     Started,
     Watch,
 )
+from laterna.dispatch.choosing import Choosing
 from laterna.dispatch.estimates import Estimates
-from laterna.errors import EndpointNotFound, GenerationTimeout, LaternaError, MissingWeights
-from laterna.fleet.local import LocalFleet, LocalWorker
+from laterna.dispatch.windows import Holding, Window
+from laterna.errors import GenerationTimeout, LaternaError
+from laterna.fleet.local import LocalFleet
 from laterna.requests.live import Board
-from laterna.requests.requests import Leased, Requests
+from laterna.requests.requests import Chosen, Leased, Requests
 
 log = structlog.get_logger(__name__)
 
-WINDOW = 24  # requests that a worker may hold: enough to fill a batch and have the next ready
 TICK_SECONDS = 0.5
 
 
@@ -49,24 +52,21 @@ class Dispatch:
         self, requests: Requests, catalog: Catalog, board: Board, estimates: Estimates, clock: Clock, settings: Settings
     ) -> None:
         self._requests = requests
-        self._catalog = catalog
         self._board = board
         self._estimates = estimates
         self._clock = clock
         self._settings = settings
         self._fleet: LocalFleet | None = None
-        self._held: dict[str, dict[str, Lease]] = {}  # worker -> token -> lease
-        self._begun: dict[str, int] = {}  # token -> monotonic time of the first device call
-        self._used: dict[
-            str, dict[str, tuple[Lease, list[Spent]]]
-        ] = {}  # worker -> token -> what it said it used so far
+        self._choosing = Choosing(catalog, estimates, clock, self._refusal)
+        self.windows: dict[str, Window] = {}  # what each worker, by name, holds
+        self._used: dict[str, dict[str, tuple[Lease, list[Spent]]]] = {}  # worker -> token -> what it used so far
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
 
     def attach(self, fleet: LocalFleet) -> None:
         self._fleet = fleet
-        self._held = {name: {} for name in fleet.workers}
+        self.windows = {name: Window(worker=name) for name in fleet.workers}
         self._used = {name: {} for name in fleet.workers}
 
     def wake(self) -> None:
@@ -81,8 +81,7 @@ class Dispatch:
             self._wake.clear()
             try:
                 await self._tidy()
-                for worker in self._workers():
-                    await self._fill(worker)
+                await self._lease()
             except LaternaError as error:
                 log.error("dispatch could not reach the store; trying again", error=error.message)
                 await asyncio.sleep(TICK_SECONDS)
@@ -91,10 +90,10 @@ class Dispatch:
         """Give back what workers hold; nothing of it counts as an attempt."""
         self._stopping = True
         await asyncio.gather(*self._settling, return_exceptions=True)
-        for worker, held in self._held.items():
+        for worker, window in self.windows.items():
             await self._meter(worker)
-            await self._requests.release(list(held.values()))
-            held.clear()
+            await self._requests.release([holding.lease for holding in window.held.values()])
+            window.held.clear()
 
     async def cancel(self, lease: Lease) -> None:
         """Tell the worker that holds the lease to stop at its next step."""
@@ -108,6 +107,7 @@ class Dispatch:
         """Settle what a worker said. Under a lease that is no longer held only its end is heard, for what it used."""
         if isinstance(message, Ready):
             log.info("worker ready", worker=worker, device=message.device_name, memory=message.memory_bytes)
+            self.windows[worker].device, self.windows[worker].ready = message, True
             self.wake()
         elif isinstance(message, Beat):
             await self._beat(worker, message)
@@ -116,55 +116,78 @@ class Dispatch:
                 await self._settle(worker, message)
             else:
                 self._settle_soon(worker, message)
-        elif message.lease.token in self._held[worker]:
-            await self._about(worker, message)
+        elif message.lease.token in self.windows[worker].held:
+            await self._about(worker, self.windows[worker].held[message.lease.token], message)
 
     async def lost(self, worker: str) -> None:
         """A worker died: what it held goes back to the queue, or fails once its attempts are used up."""
-        held = self._held[worker]
-        leases = list(held.values())
-        held.clear()
+        window = self.windows[worker]
+        window.ready, window.resident = False, frozenset()
+        holdings = list(window.held.values())
+        window.held.clear()
         await self._meter(worker)
         if self._stopping:
             return
-        for lease in leases:
-            self._begun.pop(lease.token, None)
-            self._estimates.lost(lease.request_id)
+        for holding in holdings:
+            request_id = holding.lease.request_id
+            self._estimates.lost(request_id)
             note = "the worker died; the request goes back to the queue"
-            await self._requests.crashed(lease, note)
-            self._board.changed(lease.request_id)
+            await self._requests.crashed(holding.lease, note, holding.touched)
+            self._board.changed(request_id)
         self.wake()
 
-    def _workers(self) -> list[LocalWorker]:
-        return [] if self._fleet is None else [w for w in self._fleet.workers.values() if w.ready is not None]
-
-    async def _fill(self, worker: LocalWorker) -> None:
-        held = self._held[worker.name]
-        room = WINDOW - len(held)
-        if room <= 0 or self._stopping:
+    async def _lease(self) -> None:
+        """Choose among those that wait, take back what must make room for them, lease, assign."""
+        if self._stopping or not any(window.ready for window in self.windows.values()):
             return
-        for leased in await self._requests.lease(worker.name, room):
-            held[leased.lease.token] = leased.lease
-            await self._assign(worker, leased)
+        chosen = self._choosing.choose(await self._requests.waiting(), list(self.windows.values()))
+        for request_id, error in chosen.hopeless:
+            await self._refuse(request_id, error)
+        for worker, holding in chosen.revoked:
+            await self._revoke(worker, holding)
+        for worker, some in chosen.given.items():
+            await self._fill(self.windows[worker], some)
 
-    async def _assign(self, worker: LocalWorker, leased: Leased) -> None:
-        try:
-            model = self._catalog.card(leased.card_id).ref()
-        except EndpointNotFound:
-            gone = f"model {leased.card_id!r} is no longer served here; its card was removed"
-            await self._settle(worker.name, Failed(lease=leased.lease, code=MissingWeights.code, message=gone))
+    async def _fill(self, window: Window, chosen: list[Chosen]) -> None:
+        process = window.device
+        leased = await self._requests.lease(window.worker, len(chosen), chosen)
+        if self._stopping or not window.ready or window.device is not process:  # it died, and never heard of them
+            await self._requests.release([one.lease for one in leased])
             return
-        worker.send(
+        for one in leased:
+            holding = self._choosing.holding(one, window.worker)
+            window.held[one.lease.token] = holding
+            self._assign(window.worker, one)
+
+    async def _refuse(self, request_id: str, error: LaternaError) -> None:
+        """No worker can ever run it."""
+        nobody = next(iter(self.windows))
+        for leased in await self._requests.lease(nobody, 1, [Chosen(id=request_id)]):
+            await self._requests.fail(Failed(lease=leased.lease, code=error.code, message=error.message))
+            self._board.changed(request_id)
+
+    async def _revoke(self, worker: str, holding: Holding) -> None:
+        """It has not begun, and others come first: it waits again, and no attempt counts."""
+        if self.windows[worker].held.pop(holding.lease.token, None) is None:
+            return
+        self._tell_worker(worker, Cancel(lease=holding.lease))
+        await self._requests.release([holding.lease], "more urgent work took its place")
+        self._board.changed(holding.lease.request_id)
+
+    def _assign(self, worker: str, leased: Leased) -> None:
+        self._tell_worker(
+            worker,
             Assign(
                 lease=leased.lease,
-                model=model,
+                model=self._choosing.model(leased.card_id),
                 generation=leased.generation,
                 tenant=leased.tenant,
+                weight=leased.weight,
                 priority=leased.priority,
                 created_us=leased.created_us,
                 finish_by_us=leased.finish_by_us,
                 attempt=leased.attempt,
-            )
+            ),
         )
 
     async def _meter(self, worker: str) -> None:
@@ -173,14 +196,17 @@ class Dispatch:
         for lease, spent in used.values():
             await self._requests.meter(lease, spent)
 
-    async def _about(self, worker: str, message: Started | Progress | Note) -> None:
+    async def _about(self, worker: str, holding: Holding, message: Started | Progress | Note) -> None:
         lease = message.lease
         if isinstance(message, Started):
-            self._begun[lease.token] = self._clock.monotonic_ns()
+            holding.begun_ns = self._clock.monotonic_ns()
             await self._requests.started(lease)
             self._board.changed(lease.request_id)
         elif isinstance(message, Progress):
             self._used[worker][lease.token] = (lease, message.spent)
+            holding.touched = True
+            if message.stage != "load":
+                holding.left_s = message.remaining_s
             self._estimates.heard(message)
             self._board.progress(message)
         else:
@@ -206,8 +232,7 @@ class Dispatch:
             await self._requests.fail(message)
         if message.spent:
             self._used[worker].pop(lease.token, None)
-        self._begun.pop(lease.token, None)
-        if self._held[worker].pop(lease.token, None) is None:
+        if self.windows[worker].held.pop(lease.token, None) is None:
             return  # it was taken back before: what it used is written, and who has it now goes on
         self._estimates.settled(message)
         self._board.changed(lease.request_id)
@@ -215,8 +240,9 @@ class Dispatch:
 
     async def _beat(self, worker: str, beat: Beat) -> None:
         for seen in beat.observed:
-            self._estimates.learn(seen)
-        held = self._held[worker]
+            self._estimates.learn(worker, seen)
+        self.windows[worker].resident = frozenset(beat.resident)
+        held = self.windows[worker].held
         known = [lease for lease in beat.leases if lease.token in held]
         for lost in await self._requests.renew(known):
             held.pop(lost.token, None)
@@ -229,27 +255,29 @@ class Dispatch:
             self._board.changed(request_id)
         longest = self._settings.generation_seconds
         now = self._clock.monotonic_ns()
-        for worker, held in self._held.items():
-            for lease in list(held.values()):
-                if (now - self._begun.get(lease.token, now)) / 1e9 > longest:
+        for worker, window in self.windows.items():
+            for holding in list(window.held.values()):
+                if holding.begun_ns is not None and (now - holding.begun_ns) / 1e9 > longest:
                     late = f"the request ran longer than {longest:g} s; ask for fewer steps or pictures"
-                    self._tell_worker(worker, Cancel(lease=lease))
-                    await self._settle(worker, Failed(lease=lease, code=GenerationTimeout.code, message=late))
+                    self._tell_worker(worker, Cancel(lease=holding.lease))
+                    await self._settle(worker, Failed(lease=holding.lease, code=GenerationTimeout.code, message=late))
 
     def _take_back(self, request_id: str) -> None:
         """Its lease is over: whoever holds it works in vain."""
-        for worker, held in self._held.items():
-            for lease in [lease for lease in held.values() if lease.request_id == request_id]:
-                held.pop(lease.token)
-                self._begun.pop(lease.token, None)
-                self._estimates.lost(request_id)
+        self._estimates.lost(request_id)
+        for worker, window in self.windows.items():
+            for lease in [held.lease for held in window.held.values() if held.lease.request_id == request_id]:
+                window.held.pop(lease.token)
                 self._tell_worker(worker, Cancel(lease=lease))
 
+    def _refusal(self, model: ModelRef) -> LaternaError | None:
+        return None if self._fleet is None else self._fleet.refusal(model)
+
     def _tell(self, lease: Lease, message: Cancel | Watch) -> None:
-        for worker, held in self._held.items():
-            if lease.token in held:
+        for worker, window in self.windows.items():
+            if lease.token in window.held:
                 self._tell_worker(worker, message)
 
-    def _tell_worker(self, worker: str, message: Cancel | Watch) -> None:
+    def _tell_worker(self, worker: str, message: Assign | Cancel | Watch) -> None:
         if self._fleet is not None:
             self._fleet.workers[worker].send(message)

@@ -62,10 +62,13 @@ class Engine:
         self._samples: list[Sample] = []
 
     def submit(self, order: Assign) -> None:
+        self._policy.weigh(order.tenant, order.weight)
         run = Run(order=order, pictures_left=order.generation.count, watched=order.generation.previews)
         for index in range(order.generation.count):
             job = msgspec.structs.replace(order.generation, seed=order.generation.seed + index)
-            self._samples.append(Sample(run=run, index=index, job=job, generator=torch.Generator("cpu")))
+            sample = Sample(run=run, index=index, job=job, generator=torch.Generator("cpu"))
+            self._samples.append(sample)
+            self._policy.put(self._candidate(sample))
 
     def cancel(self, lease: Lease) -> bool:
         """Take the request out before its next step; says how much it had used. False where none of it is left here."""
@@ -79,7 +82,9 @@ class Engine:
         if run.failed:
             return
         run.failed = True
-        self._samples = [sample for sample in self._samples if sample.run is not run]
+        for sample in [sample for sample in self._samples if sample.run is run]:
+            self._samples.remove(sample)
+            self._policy.drop(id(sample))
         self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill(), retry=retry))
 
     def watch(self, lease: Lease) -> None:
@@ -94,11 +99,10 @@ class Engine:
         """One device call, or one model loaded; False when there is nothing to do."""
         waiting: set[str] = set()
         while True:
-            ready = [sample for sample in self._samples if _may_run(sample, waiting)]
-            plan = self._policy.plan([self._candidate(sample) for sample in ready])
+            plan = self._policy.plan(waiting)
             if plan is None:
                 return False
-            members = _members(plan, ready)
+            members = _members(plan, self._samples)
             family = self._family(members[0].run)
             if family is not None:
                 break
@@ -209,6 +213,7 @@ class Engine:
             sample.beginning = result.beginning
             sample.latent = result.beginning.latent
             sample.history = result.history
+            self._policy.put(self._candidate(sample))
 
     def _settle_denoised(self, family: Family, members: Sequence[Sample], results: Sequence[runner.Denoised]) -> None:
         for sample, result in zip(members, results, strict=True):
@@ -216,6 +221,8 @@ class Engine:
             sample.step += 1
             if sample.step == sample.steps and not runner.is_finite(sample):
                 self.fail(sample.run, SampleFailed.code, f"sample {sample.index} became infinite or not a number")
+            elif sample in self._samples:
+                self._policy.put(self._candidate(sample))
         told: set[Run] = set()
         for sample, result in zip(members, results, strict=True):
             if sample.run not in told and sample in self._samples:
@@ -251,6 +258,7 @@ class Engine:
             run = sample.run
             run.pictures_left -= 1
             self._samples.remove(sample)
+            self._policy.drop(id(sample))
             self._audience.picture(run, sample.index, picture)
             if run.pictures_left == 0:
                 self._audience.complete(run)
@@ -258,11 +266,6 @@ class Engine:
     def _fail_all(self, ref: ModelRef, error: LaternaError) -> None:
         for run in {s.run for s in self._samples if s.run.order.model == ref}:
             self.fail(run, error.code, error.message)
-
-
-def _may_run(sample: Sample, waiting: set[str]) -> bool:
-    """While a model waits for room, others finish what they began and begin nothing, so that room comes."""
-    return sample.run.order.model.name not in waiting and not (waiting and sample.stage == "encode")
 
 
 def _members(plan: StepPlan, samples: Iterable[Sample]) -> list[Sample]:

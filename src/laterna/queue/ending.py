@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
 
 from laterna.errors import PoisonRequest, RequestCancelled
-from laterna.queue import events
+from laterna.queue import charging, events
 from laterna.queue.entry import Entry
 from laterna.store.ids import Ids
 from laterna.store.schema import attempts, outbox, requests
@@ -35,6 +35,7 @@ _SETTLE = (
         lease_token=None,
         lease_worker=None,
         lease_expires_us=None,
+        charged_ns=None,
     )
 )
 
@@ -49,6 +50,7 @@ _REQUEUE = (
         lease_token=None,
         lease_worker=None,
         lease_expires_us=None,
+        charged_ns=None,
     )
 )
 
@@ -102,6 +104,7 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
 
 def give_back(connection: Connection, found: Entry, why: str, now_us: int) -> None:
     """It waits again as if this attempt had not been; unless its owner wants its end."""
+    charging.correct(connection, found, 0)
     if found.cancelled:
         settle(connection, found, cancelled(), now_us)
         return

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select
 
 from laterna.contracts.messages import Lease
-from laterna.store.schema import requests
+from laterna.store.schema import requests, tenants
+
+_WEIGHT = select(tenants.c.weight).where(tenants.c.id == requests.c.tenant_id).scalar_subquery().label("weight")
 
 FIELDS = (
     requests.c.id,
@@ -30,6 +32,8 @@ FIELDS = (
     requests.c.currency,
     requests.c.store_io,
     requests.c.keep_seconds,
+    requests.c.charged_ns,
+    _WEIGHT,
 )
 
 
@@ -56,6 +60,8 @@ class Entry:
     currency: str
     store_io: bool
     keep_seconds: int | None  # absent: for ever
+    charged_ns: int | None  # counted against its tenant's share for the present lease; absent: not held
+    weight: int  # of its tenant
 
     @property
     def last_chance(self) -> bool:
@@ -85,6 +91,8 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         currency=row.currency,
         store_io=row.store_io,
         keep_seconds=row.keep_seconds,
+        charged_ns=row.charged_ns,
+        weight=row.weight,
     )
 
 

@@ -6,17 +6,19 @@ for killing workers only on such evidence. Its neighbours of earlier attempts co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import ExecutionError
-from laterna.queue import events
+from laterna.queue import charging, events
 from laterna.queue.ending import Ending, settle
 from laterna.queue.entry import FIELDS, Entry, entry
+from laterna.queue.lanes import decoded
 from laterna.queue.waiting import IS_QUEUED, ORDER
 from laterna.store.ids import random_token
 from laterna.store.schema import attempts, payloads, requests
@@ -29,15 +31,26 @@ _PROMOTE = (
     .values(state=QUEUED)
 )
 
-# The next ones, in order.
-_NEXT = (
+# Whether there are such: a read, so that an idle server writes nothing.
+_PROMOTABLE = select(
+    select(literal_column("1"))
+    .where(requests.c.state == literal_column("'scheduled'"), requests.c.not_before_us <= bindparam("now"))
+    .limit(1)
+    .exists()
+)
+
+_QUEUED = (
     select(*FIELDS, payloads.c.generation)
     .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
     .where(IS_QUEUED)
-    .order_by(*ORDER)
-    .limit(bindparam("most"))
     .with_for_update(skip_locked=True, of=requests)
 )
+
+# Whoever came first, by class.
+_NEXT = _QUEUED.order_by(*ORDER).limit(bindparam("most"))
+
+# Those chosen, as far as they still wait.
+_CHOSEN = _QUEUED.where(requests.c.id.in_(bindparam("chosen", expanding=True)))
 
 # What a worker holds, and whether one of it must be alone.
 _HOLDS = select(
@@ -86,11 +99,21 @@ _RENEW = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """One that shall be leased, and what that counts against its tenant's share."""
+
+    id: str
+    device_ns: int = 0  # predicted device time
+    virtual_ns: int = 0  # no less than this is its tenant's virtual time before: who was away has no credit
+
+
+@dataclass(frozen=True, kw_only=True)
 class Leased:
     """A request in a worker's hands."""
 
     lease: Lease
     tenant: str  # id
+    weight: int  # its tenant's share against others'
     card_id: str
     generation: Generation
     priority: int  # 0 realtime, 1 normal, 2 low
@@ -99,16 +122,44 @@ class Leased:
     attempt: int  # from 1
 
 
-def lease_next(connection: Connection, worker: str, most: int, now_us: int, lease_us: int) -> list[Leased]:
-    """Lease the next requests in order to the worker; each for `lease_us` from now unless renewed."""
+def anything_to_promote(connection: Connection, now_us: int) -> bool:
+    """Whether `promote` would change a row."""
+    return bool(connection.execute(_PROMOTABLE, {"now": now_us}).scalar())
+
+
+def promote(connection: Connection, now_us: int) -> None:
+    """Let those wait for a worker who waited for their time, which has come."""
     connection.execute(_PROMOTE, {"now": now_us})
+
+
+def lease_next(connection: Connection, worker: str, most: int, now_us: int, lease_us: int) -> list[Leased]:
+    """Lease to the worker whoever came first, by class; each for `lease_us` from now unless renewed."""
+    promote(connection, now_us)
     rows = connection.execute(_NEXT, {"most": most}).all()
+    return _lease(connection, worker, rows, now_us, lease_us)
+
+
+def lease_chosen(
+    connection: Connection, worker: str, chosen: Sequence[Chosen], now_us: int, lease_us: int
+) -> list[Leased]:
+    """Lease those that were chosen and still wait to the worker, in the order given; their tenants are charged."""
+    found = {row.id: row for row in connection.execute(_CHOSEN, {"chosen": [one.id for one in chosen]})}
+    rows = [found[one.id] for one in chosen if one.id in found]
+    taken = _lease(connection, worker, rows, now_us, lease_us)
+    tenants = {one.lease.request_id: one.tenant for one in taken}
+    for one in chosen:
+        if one.id in tenants:
+            charging.charge(connection, one.id, tenants[one.id], one.device_ns, one.virtual_ns)
+    return taken
+
+
+def _lease(connection: Connection, worker: str, rows: Sequence[Any], now_us: int, lease_us: int) -> list[Leased]:
     if not rows:
         return []
     taken = []
     jobs = {row.id: row.generation for row in rows}
     for found in _compatible(connection, worker, [entry(row) for row in rows]):
-        job = _decoded(jobs[found.id])
+        job = decoded(jobs[found.id])
         if job is None:
             message = "its stored input cannot be read by this version; submit it again"
             settle(connection, found, Ending(outcome=FAILED, code=ExecutionError.code, message=message), now_us)
@@ -155,17 +206,11 @@ def _compatible(connection: Connection, worker: str, found: list[Entry]) -> list
     return together
 
 
-def _decoded(generation: bytes | None) -> Generation | None:
-    try:
-        return None if generation is None else msgspec.json.decode(generation, type=Generation)
-    except msgspec.DecodeError:
-        return None
-
-
 def _leased(found: Entry, job: Generation) -> Leased:
     return Leased(
         lease=Lease(request_id=found.id, token=random_token()),
         tenant=found.tenant,
+        weight=found.weight,
         card_id=found.card_id,
         generation=job,
         priority=found.priority,

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, literal_column, or_, select, update
 
 from laterna.errors import StartTimeout
-from laterna.queue import events
+from laterna.queue import charging, events
 from laterna.queue.ending import Ending, cancelled, give_back, poisoned, retry, settle
 from laterna.queue.entry import FIELDS, Entry, entry, owned
 from laterna.store.schema import requests
-from laterna.store.states import EXPIRED, LEASED, SETTLED, WAITING
+from laterna.store.states import EXPIRED, RUNNING, SETTLED, WAITING
 
 AT_ONCE = 500  # rows in one transaction, so that no other write waits long
 
@@ -69,10 +69,10 @@ def reclaim(connection: Connection, now_us: int) -> list[str]:
         lost(connection, found, f"the worker {found.worker} fell silent; the request goes back to the queue", now_us)
         changed.append(found.id)
     for found in _rows(connection, _TOO_LATE_TO_START, now_us):
-        settle(connection, found, _expired("it did not start in the time that its owner gave"), now_us)
+        _expire(connection, found, "it did not start in the time that its owner gave", now_us)
         changed.append(found.id)
     for found in _rows(connection, _TOO_LATE_TO_FINISH, now_us):
-        settle(connection, found, _expired("it still waited when its deadline passed"), now_us)
+        _expire(connection, found, "it still waited when its deadline passed", now_us)
         changed.append(found.id)
     return changed
 
@@ -80,23 +80,28 @@ def reclaim(connection: Connection, now_us: int) -> list[str]:
 def recover(connection: Connection, now_us: int) -> list[str]:
     """Take back every lease: the server that gave them is gone, and its workers with it.
 
-    A request that ran counts the attempt, as it may be what brought them down; one that had not begun does not.
+    No attempt counts: that servers crash and are replaced is no reason for a request to fail.
     """
     changed = []
     for found in _rows(connection, _ALL_HELD, now_us):
         why = "the server stopped unexpectedly; the request goes back to the queue"
-        if found.state == LEASED:
-            give_back(connection, found, why, now_us)
-        else:
-            lost(connection, found, why, now_us)
+        events.log(connection, found.id, now_us, "WARN", why)
+        give_back(connection, found, why, now_us)
         changed.append(found.id)
     return changed
 
 
-def lost(connection: Connection, found: Entry, why: str, now_us: int) -> None:
-    """Its worker died: it waits again at once, or has failed when its attempts are used up."""
+def lost(connection: Connection, found: Entry, why: str, now_us: int, touched: bool = False) -> None:
+    """Its worker died: it waits again at once, or has failed when its attempts are used up.
+
+    The attempt counts only if the worker had begun with it: a device call (its state says so), or the load of its model
+    (`touched` says so).
+    """
     events.log(connection, found.id, now_us, "WARN", why)
-    retry(connection, found, poisoned(found), why, 0, now_us)
+    if found.state == RUNNING or touched:
+        retry(connection, found, poisoned(found), why, 0, now_us)
+    else:
+        give_back(connection, found, why, now_us)
 
 
 def cancel(connection: Connection, tenant: str, request_id: str, now_us: int) -> tuple[Entry | None, bool]:
@@ -113,8 +118,9 @@ def cancel(connection: Connection, tenant: str, request_id: str, now_us: int) ->
     return found, False
 
 
-def _expired(message: str) -> Ending:
-    return Ending(outcome=EXPIRED, code=StartTimeout.code, message=message)
+def _expire(connection: Connection, found: Entry, message: str, now_us: int) -> None:
+    charging.correct(connection, found, 0)
+    settle(connection, found, Ending(outcome=EXPIRED, code=StartTimeout.code, message=message), now_us)
 
 
 def _rows(connection: Connection, statement: Select[Any], now_us: int) -> list[Entry]:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from laterna.billing.quotes import quote
-from laterna.contracts.generation import SCHEMA_VERSION
+from laterna.contracts.generation import SCHEMA_VERSION, work_tokens
 from laterna.errors import Conflict, DeadlineUnreachable, InvalidInput, Problem, QueueFull
 from laterna.queue import waiting
 from laterna.requests.places import Places
@@ -58,6 +58,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "currency": asked.price.currency,
         "created_us": now_us,
         "max_attempts": asked.max_attempts or attempts,
+        "work": work_tokens(asked.generation) * asked.generation.steps * asked.generation.count,
     }
     return row, payload
 

@@ -17,11 +17,12 @@ from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease, Spent
 from laterna.errors import AlreadyCompleted, RequestNotFound
-from laterna.queue import events, leasing, upkeep
+from laterna.queue import events, lanes, leasing, upkeep
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
 from laterna.queue.events import LogLine
-from laterna.queue.leasing import Leased
+from laterna.queue.lanes import Waiting
+from laterna.queue.leasing import Chosen, Leased
 from laterna.requests import expiry, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.listing import ALL, Filter, Page
@@ -35,6 +36,7 @@ from laterna.store.store import Store
 
 __all__ = [
     "CancelResult",
+    "Chosen",
     "Delivery",
     "Filter",
     "Leased",
@@ -46,6 +48,7 @@ __all__ = [
     "Requests",
     "Submission",
     "Trouble",
+    "Waiting",
     "neutral_body",
 ]
 
@@ -145,9 +148,21 @@ class Requests:
 
     # What dispatch does for its workers. A stale lease changes nothing.
 
-    async def lease(self, worker: str, most: int) -> list[Leased]:
-        """Put up to `most` requests into the worker's hands, in the queue's order."""
+    async def waiting(self) -> list[Waiting]:
+        """Those from whom the next to be leased are chosen: a bounded page in which every lane has its part."""
         now = self._clock.now_us()
+        if await self._store.read(lambda c: leasing.anything_to_promote(c, now)):
+            await self._store.write(lambda c: leasing.promote(c, now), durable=False)
+        return await self._store.read(lanes.page)
+
+    async def lease(self, worker: str, most: int, chosen: Sequence[Chosen] | None = None) -> list[Leased]:
+        """Put up to `most` requests into the worker's hands: of those chosen, in that order, else who came first."""
+        now = self._clock.now_us()
+        if chosen is not None:
+            some = chosen[:most]
+            return await self._store.write(
+                lambda c: leasing.lease_chosen(c, worker, some, now, self._lease_us), durable=False
+            )
         return await self._store.write(
             lambda c: leasing.lease_next(c, worker, most, now, self._lease_us), durable=False
         )
@@ -190,15 +205,18 @@ class Requests:
         now = self._clock.now_us()
         return await self._store.write(lambda c: metering.meter(c, lease, spent, (), now))
 
-    async def release(self, leases: Iterable[Lease]) -> None:
-        """Their worker stops in good order: they wait again, and the attempt does not count."""
+    async def release(self, leases: Iterable[Lease], why: str = "its worker stopped") -> None:
+        """Their worker stops in good order, or another shall have its place: they wait again, no attempt counted."""
         now, given = self._clock.now_us(), list(leases)
-        await self._on_each(given, lambda c, found: give_back(c, found, "its worker stopped", now))
+        await self._on_each(given, lambda c, found: give_back(c, found, why, now))
 
-    async def crashed(self, lease: Lease, why: str) -> None:
-        """Its worker died: it waits again, or has failed when its attempts are used up. `why` goes to its log."""
+    async def crashed(self, lease: Lease, why: str, touched: bool = False) -> None:
+        """Its worker died: it waits again, or has failed when its attempts are used up. `why` goes to its log.
+
+        An attempt counts that had begun its first device call, or that `touched` its model: had begun to load it.
+        """
         now = self._clock.now_us()
-        await self._on_each([lease], lambda c, found: upkeep.lost(c, found, why, now))
+        await self._on_each([lease], lambda c, found: upkeep.lost(c, found, why, now, touched))
 
     async def reclaim(self) -> list[str]:
         """Take back leases that ran out, end what is too late; returns the ids that changed. Cheap when nothing is."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert
 from laterna.billing.usage import Account, charge
 from laterna.contracts.messages import Artifact, Failed, Finished
 from laterna.errors import RequestCancelled, StartTimeout
+from laterna.queue import charging
 from laterna.queue.ending import Ending, expiry, retry, settle
 from laterna.queue.entry import Entry, held
 from laterna.requests.expiry import abandon
@@ -49,6 +50,7 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
         )
     meter(connection, said.lease, said.spent, said.timeline, now_us, OK)
     charge(connection, _account(found), found.price_nano, now_us)
+    charging.correct(connection, found, _device_ns(said))
     settle(connection, found, Ending(outcome=OK, inference_us=round(said.inference_s * 1e6)), now_us)
     return True
 
@@ -63,6 +65,7 @@ def fail(connection: Connection, said: Failed, now_us: int) -> bool:
     meter(connection, said.lease, said.spent, said.timeline, now_us, None if found is None else outcome)
     if found is None:
         return False
+    charging.correct(connection, found, _device_ns(said))
     ending = Ending(outcome=outcome, code=said.code, message=said.message)
     if said.retry:
         delay = RETRY_SECONDS[min(found.attempts, len(RETRY_SECONDS)) - 1]
@@ -70,6 +73,10 @@ def fail(connection: Connection, said: Failed, now_us: int) -> bool:
     else:
         settle(connection, found, ending, now_us)
     return True
+
+
+def _device_ns(said: Finished | Failed) -> int:
+    return sum(spent.device_ns for spent in said.spent)
 
 
 def _account(found: Entry) -> Account:

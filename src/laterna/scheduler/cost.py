@@ -1,102 +1,160 @@
-"""What a device call costs, learned from the calls made: seconds by model, stage, tokens and batch size.
+"""What a device call costs, learned from the calls made on one device: seconds by model, stage, tokens, batch and more.
 
-Keeps a robust running mean per kind of call and answers for kinds not seen yet from the nearest one that was. Knows no
-model, no torch and no clock; its neighbours are the policy, which fills batches by it, and dispatch, which tells ETAs.
+Remembers the latest few calls of every kind and believes their median, so that one swapped-out second is no new normal;
+answers for kinds not seen yet from the nearest that were. How far it was off is remembered too: that is what its
+intervals are made of. Bounded, whatever it is fed. Knows no model, no torch and no clock; its neighbours are the
+policy, which fills batches by it, and dispatch, which tells ETAs.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median_low
+
+import msgspec
 
 from laterna.contracts.messages import Observation
+from laterna.scheduler.calibration import Residuals
 
-PRIOR_SECONDS = 0.2  # for a model of which nothing is known
-MEMORY = 0.1  # weight of the newest call once ten were seen
-OUTLIER = 4.0  # a call may pull the mean at most so many times away: one swapped-out second is no new normal
-GAIN = 0.97  # a larger batch pays if it lowers the time per sample at least to this share
-SURE = 3  # calls of a kind before the knee believes its mean
-LARGEST_BATCH = 16
+PRIOR_SECONDS = 0.2  # of a call for one sample of a model of which nothing is known
+RECENT = 15  # calls of a kind that are remembered
+SURE = 3  # calls of a kind before it is believed where others are known better: first calls are slow
+GROWTH = 0.5  # a batch that was never tried is thought to cost so high a power of its size: hope enough to try it
+HOPE = 0.9  # beyond the largest batch tried, a further sample is thought to cost so much of the one before it
+MOST_STAGES = 192  # stages of models that are remembered: the latest used
+MOST_KINDS = 96  # of one stage
+GRAIN = 8  # kinds of tokens in a doubling: calls that differ by less than 9 % in work cost alike, for each token
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Calls that cost alike."""
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one stage that cost alike."""
+
+    grain: int  # tokens per sample, on a scale of GRAIN to the doubling
+    batch: int
+    adapters: int  # samples with adapters
+    skipped: int  # samples that reused what they had computed before
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind as it is kept in a file."""
 
     model: str
     stage: str
-    tokens: int  # per sample
-    batch: int
+    kind: Kind
+    seconds: list[float]  # of the latest calls, oldest first, scaled to the grain's own tokens
+    calls: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Cost:
-    """The running mean of one kind of call."""
+    """The latest calls of one kind."""
 
-    seconds: float
-    calls: int = 1
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    calls: int = 0
+    seconds: float = 0.0  # the median of the recent ones
 
     def learn(self, seconds: float) -> None:
         self.calls += 1
-        bounded = min(max(seconds, self.seconds / OUTLIER), self.seconds * OUTLIER)
-        self.seconds += max(MEMORY, 1 / self.calls) * (bounded - self.seconds)
+        self.recent.append(seconds)
+        self.seconds = median_low(self.recent)
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One model's calls of one stage."""
+
+    kinds: OrderedDict[Kind, Cost] = field(default_factory=OrderedDict)  # the latest learned last
+    guessed: dict[tuple[int, Kind], float] = field(default_factory=dict)  # predictions since anything was learned
+    residuals: Residuals = field(default_factory=Residuals)
+
+    def learn(self, tokens: int, kind: Kind, seconds: float) -> None:
+        if self.kinds:
+            self.residuals.learn(self.predict(tokens, kind), seconds)
+        cost = self.kinds.setdefault(kind, Cost())
+        cost.learn(seconds * _tokens(kind.grain) / tokens)
+        self.kinds.move_to_end(kind)
+        if len(self.kinds) > MOST_KINDS:
+            self.kinds.popitem(last=False)
+        self.guessed.clear()
+
+    def predict(self, tokens: int, kind: Kind) -> float:
+        """Seconds of one call. There is at least one kind."""
+        known = self.guessed.get((tokens, kind))
+        if known is None:
+            if len(self.guessed) > MOST_KINDS * MOST_KINDS:
+                self.guessed.clear()
+            known = self.guessed[tokens, kind] = self._predict(tokens, kind)
+        return known
+
+    def _predict(self, tokens: int, kind: Kind) -> float:
+        exact = self.kinds.get(kind)
+        if exact is not None and exact.calls >= SURE:
+            return exact.seconds * tokens / _tokens(kind.grain)
+        near = min(self.kinds, key=lambda other: (_differs(kind, other), abs(other.grain - kind.grain)))
+        curve = self._curve(near)
+        return _at(curve, kind.batch) * tokens / _tokens(near.grain)
+
+    def _curve(self, like: Kind) -> list[tuple[int, float]]:
+        """Batch and seconds of kinds like it, by batch; never falling. Those not sure only where none is."""
+        alike = {k.batch: c for k, c in self.kinds.items() if k.grain == like.grain and _differs(k, like) == 0}
+        sure = {batch: cost for batch, cost in alike.items() if cost.calls >= SURE} or alike
+        curve, least = [], 0.0
+        for batch in sorted(sure):
+            least = max(least, sure[batch].seconds)
+            curve.append((batch, least))
+        return curve
 
 
 class CostModel:
-    """Seconds per device call. Not thread-safe: one owner."""
+    """Seconds per call of one device. Not thread-safe: one owner."""
 
     def __init__(self) -> None:
-        self._costs: dict[Kind, Cost] = {}
+        self._stages: OrderedDict[tuple[str, str], Stage] = OrderedDict()  # the latest learned last
 
     def learn(self, seen: Observation) -> None:
-        kind = Kind(seen.model, seen.stage, seen.tokens, seen.batch)
-        seconds = seen.device_ns / 1e9
-        known = self._costs.get(kind)
-        if known is None:
-            self._costs[kind] = Cost(seconds)
-        else:
-            known.learn(seconds)
+        tokens = max(1, seen.tokens)
+        kind = Kind(grain=_grain(tokens), batch=seen.batch, adapters=seen.adapters, skipped=seen.skipped)
+        self._stage(seen.model, seen.stage).learn(tokens, kind, seen.device_ns / 1e9)
 
-    def call_seconds(self, model: str, stage: str, tokens: int, batch: int) -> float:
-        """Predicted seconds of one call; from the nearest known kind of the model and stage, scaled by its work."""
-        exact = self._costs.get(Kind(model, stage, tokens, batch))
-        if exact is not None:
-            return exact.seconds
-        near = [(kind, cost) for kind, cost in self._costs.items() if (kind.model, kind.stage) == (model, stage)]
-        if not near:
-            return PRIOR_SECONDS
-        work = tokens * batch
-        kind, cost = min(near, key=lambda item: abs(item[0].tokens * item[0].batch - work))
-        return cost.seconds * work / (kind.tokens * kind.batch)
+    def call_seconds(
+        self, model: str, stage: str, tokens: int, batch: int, adapters: int = 0, skipped: int = 0
+    ) -> float:
+        """Predicted seconds of one call for `batch` samples of `tokens` each; from the nearest kind known."""
+        known = self._stages.get((model, stage))
+        if known is None:
+            return float(PRIOR_SECONDS * batch**GROWTH)
+        tokens = max(1, tokens)
+        return known.predict(tokens, Kind(grain=_grain(tokens), batch=batch, adapters=adapters, skipped=skipped))
+
+    def call_interval(self, model: str, stage: str, tokens: int, batch: int, share: float = 0.9) -> tuple[float, float]:
+        """Seconds between which that `share` of such calls is to be expected, by how far earlier ones were off."""
+        seconds = self.call_seconds(model, stage, tokens, batch)
+        known = self._stages.get((model, stage))
+        low, high = (known.residuals if known else Residuals()).interval(share)
+        return seconds * low, seconds * high
 
     def knows(self, model: str) -> bool:
-        return any(kind.model == model and kind.stage == "denoise" for kind in self._costs)
+        return (model, "denoise") in self._stages
 
     def request_seconds(self, model: str, tokens: int, steps: int, samples: int = 1) -> float:
         """Predicted device seconds of `samples` whole samples that still need `steps` denoising steps, run alone."""
         ends = self.call_seconds(model, "encode", tokens, 1) + self.call_seconds(model, "decode", tokens, 1)
         return samples * (ends + steps * self.call_seconds(model, "denoise", tokens, 1))
 
-    def knee(self, model: str, stage: str, tokens: int) -> int:
-        """The smallest batch about as cheap per sample as the best measured; the largest until measured."""
-        per_sample = {
-            kind.batch: cost.seconds / kind.batch
-            for kind, cost in self._costs.items()
-            if (kind.model, kind.stage, kind.tokens) == (model, stage, tokens) and cost.calls >= SURE
-        }
-        if not per_sample or min(per_sample, key=per_sample.__getitem__) == max(per_sample):
-            return LARGEST_BATCH
-        best = min(per_sample.values())
-        return min(batch for batch, seconds in per_sample.items() if seconds * GAIN <= best)
-
     def save(self, path: Path) -> None:
         """Write atomically; a crash leaves the earlier file."""
-        rows = [[k.model, k.stage, k.tokens, k.batch, c.seconds, c.calls] for k, c in self._costs.items()]
+        rows = [
+            Remembered(model=model, stage=name, kind=kind, seconds=list(cost.recent), calls=cost.calls)
+            for (model, name), stage in self._stages.items()
+            for kind, cost in stage.kinds.items()
+        ]
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(rows))
+        new.write_bytes(msgspec.json.encode(rows))
         os.replace(new, path)
 
     @classmethod
@@ -104,12 +162,46 @@ class CostModel:
         """Read what was saved; an absent or unreadable file is an empty model, since all of it can be learned anew."""
         model = cls()
         try:
-            model._read(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            model._costs.clear()
+            rows = msgspec.json.decode(path.read_bytes(), type=list[Remembered])
+        except (OSError, msgspec.DecodeError):
+            return model
+        for row in rows:
+            cost = model._stage(row.model, row.stage).kinds.setdefault(row.kind, Cost())
+            for seconds in row.seconds:
+                cost.learn(seconds)
+            cost.calls = row.calls
         return model
 
-    def _read(self, rows: Iterable[list[object]]) -> None:
-        for name, stage, tokens, batch, seconds, calls in rows:
-            kind = Kind(str(name), str(stage), int(str(tokens)), int(str(batch)))
-            self._costs[kind] = Cost(float(str(seconds)), int(str(calls)))
+    def _stage(self, model: str, name: str) -> Stage:
+        stage = self._stages.setdefault((model, name), Stage())
+        self._stages.move_to_end((model, name))
+        if len(self._stages) > MOST_STAGES:
+            self._stages.popitem(last=False)
+        return stage
+
+
+def _grain(tokens: int) -> int:
+    return round(GRAIN * math.log2(tokens))
+
+
+def _tokens(grain: int) -> float:
+    return float(2 ** (grain / GRAIN))
+
+
+def _differs(one: Kind, other: Kind) -> int:
+    """How unlike two kinds are apart from their batch and tokens."""
+    adapted = (one.adapters > 0) != (other.adapters > 0)
+    return 2 * adapted + abs(one.skipped - other.skipped)
+
+
+def _at(curve: list[tuple[int, float]], batch: int) -> float:
+    """Seconds of a batch by those measured: between two on their line, beyond them as far as hope goes."""
+    place = bisect_left(curve, (batch, 0.0))
+    if place < len(curve) and (curve[place][0] == batch or place > 0):
+        (low, low_s), (high, high_s) = curve[max(0, place - (curve[place][0] != batch))], curve[place]
+        return high_s if high == batch else low_s + (high_s - low_s) * (batch - low) / (high - low)
+    if place == 0 or len(curve) == 1:
+        nearest, seconds = curve[0]
+        return float(seconds * (batch / nearest) ** GROWTH)
+    (low, low_s), (high, high_s) = curve[-2:]
+    return high_s + HOPE * (batch - high) * (high_s - low_s) / (high - low)

@@ -1,36 +1,32 @@
-"""The policy: which samples share the next device call, and why.
+"""The policy: which candidates share the next device call, and who is leased next. One for dispatch and engine.
 
-Classes realtime, normal and low come first, with ageing, so that low work is delayed and never starved; inside a class
-the tenant that had the least device time for its weight; inside a tenant the sample with the least predicted seconds
-left; then the older one. The leader's call is filled with every sample that may share it, in the same order, up to the
-knee of the cost model. Decides only: it owns no sample, touches no device and never sleeps.
+Classes realtime, normal and low come first; inside a class the tenant that had the least device time for its weight;
+inside a tenant what has the least predicted seconds left (`Ranking`). Whoever waits long is not starved: a tenth of the
+device goes to the oldest, whatever its class and size. The leader's call is filled with those that may share it for as
+long as a further member costs the others less than it saves those that wait. Decides only: it owns no sample, touches
+no device and never sleeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from laterna.clock import Clock
 from laterna.scheduler.cost import CostModel
+from laterna.scheduler.ranking import Candidate, Entry, Ranking, entry
+from laterna.scheduler.shares import Shares
 
-AGEING_SECONDS = 30.0  # of waiting lift a request by one priority class
+__all__ = ["Candidate", "Policy", "Shares", "StepPlan", "paying"]
 
+AGED_SECONDS = 30.0  # of waiting, after which the oldest has a claim
+AGED_SHARE = 0.1  # of the device, which the oldest may claim
+LARGEST_BATCH = 16
+GAIN = 0.97  # a member pays if it costs at most so much of what it would cost alone: less is noise
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """What the policy knows of one sample that could be run now."""
-
-    id: Hashable  # the engine's handle
-    model: str
-    stage: str  # encode, denoise or decode: the stage that it needs next
-    group: Hashable  # samples of one model and stage with equal groups may share a call
-    tokens: int  # work of one call for it
-    steps_left: int  # denoising steps to go
-    tenant: str
-    priority: int  # 0 realtime, 1 normal, 2 low
-    created_us: int
-    finish_by_us: int | None = None  # explicit deadline; absent when there is none
+Group = tuple[str, str, Hashable]  # model, stage, group: who may share a call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,82 +36,263 @@ class StepPlan:
     model: str
     stage: str
     members: tuple[Hashable, ...]  # the leader first
-    tokens: int  # per member
+    tokens: int  # per member, on average
     predicted_s: float
     reason: str  # for logs and timelines
 
 
-class Shares:
-    """Device seconds that each tenant had, divided by its weight: the virtual time of weighted fair sharing."""
-
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
-        self._weights = dict(weights or {})
-        self._spent: dict[str, float] = {}
-
-    def spend(self, tenant: str, seconds: float) -> None:
-        self._spent[tenant] = self.spent(tenant) + seconds / self._weights.get(tenant, 1.0)
-
-    def spent(self, tenant: str) -> float:
-        """A tenant seen for the first time starts level with the least served: no credit for having been away."""
-        return self._spent.setdefault(tenant, min(self._spent.values(), default=0.0))
-
-
 class Policy:
-    """Orders and groups candidates by the clock, the costs and the shares that it was given."""
+    """Orders and groups candidates by the clock, the costs and the shares that it was given. Not thread-safe."""
 
     def __init__(self, clock: Clock, costs: CostModel, shares: Shares) -> None:
         self._clock = clock
         self._costs = costs
         self._shares = shares
+        self._all = Ranking(shares)
+        self._groups: dict[Group, Ranking] = {}
+        self._entries: dict[Hashable, Entry] = {}
+        self._ages: list[tuple[int, int, Hashable]] = []  # time of submission, serial number, id
+        self._of_tenant: dict[str, int] = {}  # candidates
+        self._serial = 0
+        self._owed_s = 0.0  # device seconds that the oldest may claim
+        self._owed_us = 0  # when they were last counted
+        self._favoured: Hashable = None  # who claims them; absent: nobody
+        self._last_stage = ""  # of the latest call planned
 
-    def plan(self, candidates: Sequence[Candidate]) -> StepPlan | None:
-        """The next call, or None when there is nothing to run."""
-        if not candidates:
+    def put(self, candidate: Candidate, left_s: float | None = None) -> None:
+        """It may be run now; or what it needs next has changed.
+
+        Args:
+            left_s: predicted device seconds until it is done; absent: by the policy's own costs.
+        """
+        if candidate.id in self._entries:
+            self._repaid(candidate.id)
+            self._remove(candidate.id)
+        else:
+            self._arrived(candidate.tenant)
+        self._serial += 1
+        left = self.seconds_left(candidate) if left_s is None else left_s
+        new = entry(candidate, left, self._serial)
+        self._entries[candidate.id] = new
+        self._all.put(new)
+        self._groups.setdefault(_group(candidate), Ranking(self._shares)).put(new)
+        insort(self._ages, (candidate.created_us, self._serial, candidate.id))
+
+    def drop(self, id: Hashable) -> None:
+        """It is over, or somebody else's. An unknown one is ignored."""
+        old = self._entries.get(id)
+        if old is None:
+            return
+        self._repaid(id)
+        self._remove(id)
+        del self._entries[id]
+        tenant = old.candidate.tenant
+        if self._shares.count(tenant):
+            self._moved(tenant)
+        self._of_tenant[tenant] -= 1
+        if not self._of_tenant[tenant]:
+            del self._of_tenant[tenant]
+            self._shares.leave(tenant)
+
+    def ids(self) -> set[Hashable]:
+        """Of all candidates."""
+        return set(self._entries)
+
+    def weigh(self, tenant: str, weight: float) -> None:
+        """A tenant's share against others'."""
+        self._shares.weigh(tenant, weight)
+
+    def share(self, tenant: str, weight: float, virtual_s: float) -> None:
+        """What the store says of a tenant: its weight, and its virtual time in seconds."""
+        self._shares.weigh(tenant, weight)
+        if self._shares.set(tenant, virtual_s):
+            self._moved(tenant)
+
+    def virtual(self, tenant: str) -> float:
+        """The tenant's virtual time in seconds."""
+        return self._shares.virtual(tenant)
+
+    def charge(self, tenant: str, seconds: float) -> None:
+        """Count device seconds against the tenant's share."""
+        if self._shares.spend(tenant, seconds):
+            self._moved(tenant)
+
+    def order(self) -> Iterator[Candidate]:
+        """All candidates, who comes first first; lazily."""
+        claims = self._claimant(lambda aged: aged.left_s)
+        if claims is not None:
+            yield claims.candidate
+        for found in self._all:
+            if found is not claims:
+                yield found.candidate
+
+    def plan(self, blocked: Container[str] = frozenset()) -> StepPlan | None:
+        """The next call, or None when there is nothing to run.
+
+        Args:
+            blocked: models that wait for room. While there are any, others finish what they began and begin nothing.
+        """
+        leader = self._leader(blocked)
+        if leader is None:
             return None
-        ordered = sorted(candidates, key=self._rank)
-        leader = self._joiner(ordered) or ordered[0]
-        knee = self._costs.knee(leader.model, leader.stage, leader.tokens)
-        members = [c for c in ordered if _shares_call(c, leader)][:knee]
-        if leader not in members:
-            members = [leader, *members[: knee - 1]]
+        self._last_stage = leader.stage
+        members = self._members(leader)
+        tokens = sum(member.tokens for member in members) // len(members)
         return StepPlan(
             model=leader.model,
             stage=leader.stage,
             members=tuple(member.id for member in members),
-            tokens=leader.tokens,
-            predicted_s=self._costs.call_seconds(leader.model, leader.stage, leader.tokens, len(members)),
-            reason=f"leader {leader.id}, {len(members)} of at most {knee}",
+            tokens=tokens,
+            predicted_s=self._seconds(leader, tokens)(len(members)),
+            reason=f"leader {leader.id}, {len(members)} of {len(self._groups[_group(leader)])} that may share the call",
         )
 
-    def charge(self, tenant: str, seconds: float) -> None:
-        """Count device seconds against the tenant's share."""
-        self._shares.spend(tenant, seconds)
-
-    def _joiner(self, ordered: Sequence[Candidate]) -> Candidate | None:
-        """A newcomer to encode first, if it could then share the denoising call that is about to run."""
-        leader = ordered[0]
-        if leader.stage != "denoise":
-            return None
-        running = sum(_shares_call(c, leader) for c in ordered)
-        if running >= self._costs.knee(leader.model, "denoise", leader.tokens):
-            return None
-        return next((c for c in ordered if c.model == leader.model and c.stage == "encode"), None)
-
-    def _rank(self, candidate: Candidate) -> tuple[float, float, float, float, int]:
-        waited = (self._clock.now_us() - candidate.created_us) / 1e6
-        rank_class = max(0, candidate.priority - int(waited / AGEING_SECONDS))
-        left = self.seconds_left(candidate)
-        deadline = candidate.finish_by_us if candidate.finish_by_us is not None else float("inf")
-        return (rank_class, self._shares.spent(candidate.tenant), left, deadline, candidate.created_us)
-
     def seconds_left(self, candidate: Candidate) -> float:
-        """Predicted device seconds until the sample is decoded, run alone."""
+        """Predicted device seconds until it is done, run alone."""
         costs, model, tokens = self._costs, candidate.model, candidate.tokens
         seconds = costs.call_seconds(model, "decode", tokens, 1)
         if candidate.stage == "encode":
             seconds += costs.call_seconds(model, "encode", tokens, 1)
-        return seconds + candidate.steps_left * costs.call_seconds(model, "denoise", tokens, 1)
+        one = costs.call_seconds(model, "denoise", tokens, 1, min(1, candidate.adapters))
+        return candidate.samples * (seconds + candidate.steps_left * one)
+
+    # Who leads.
+
+    def _leader(self, blocked: Container[str]) -> Candidate | None:
+        allowed = _allowed(blocked)
+        head = next((e for e in self._all if allowed(e.candidate)), None)
+        if head is None:
+            return None
+        claims = self._claimant(lambda aged: self._seconds(aged.candidate, aged.candidate.tokens)(1))
+        if claims is not None and allowed(claims.candidate):
+            return claims.candidate
+        leader = head.candidate
+        if leader.stage == "denoise":
+            return self._joiner(leader, allowed) or leader
+        return self._interleaved(leader, allowed) or leader
+
+    def _interleaved(self, leader: Candidate, allowed: Callable[[Candidate], bool]) -> Candidate | None:
+        """After an encode or a decode, a denoising call that waits in the same class: none waits for two in a row."""
+        if self._last_stage in ("", "denoise"):
+            return None
+        return self._foremost(lambda key: key[1] == "denoise", leader.priority, allowed)
+
+    def _foremost(
+        self, wanted: Callable[[Group], bool], priority: int, allowed: Callable[[Candidate], bool]
+    ) -> Candidate | None:
+        """Who comes first in the groups wanted, of that class or a higher one."""
+        rankings = [ranking for group, ranking in self._groups.items() if wanted(group)]
+        firsts = [(ranking.rank(), found.candidate) for ranking in rankings if (found := ranking.first()) is not None]
+        able = [(rank, one) for rank, one in firsts if rank is not None and one.priority <= priority and allowed(one)]
+        return min(able, key=lambda one: one[0])[1] if able else None
+
+    def _joiner(self, leader: Candidate, allowed: Callable[[Candidate], bool]) -> Candidate | None:
+        """A newcomer to encode first, if the denoising call that is about to run would then take it along."""
+        if self._last_stage == "encode":
+            return None
+        running = len(self._groups[_group(leader)])
+        waiting = len(self._entries)
+        if paying(self._seconds(leader, leader.tokens), running + 1, waiting) <= running:
+            return None
+        return self._foremost(lambda key: key[:2] == (leader.model, "encode"), leader.priority, allowed)
+
+    # Whoever waits long.
+
+    def _claimant(self, needs: Callable[[Entry], float]) -> Entry | None:
+        """The oldest, if it has waited long and its share of the time since then is what it needs next."""
+        now = self._clock.now_us()
+        since_s, self._owed_us = (now - self._owed_us) / 1e6, now
+        created_us, _, id = self._ages[0] if self._ages else (now, 0, None)
+        if (now - created_us) / 1e6 < AGED_SECONDS:
+            return None
+        aged = self._entries[id]
+        most = needs(aged)
+        self._owed_s = min(self._owed_s + AGED_SHARE * since_s, most)
+        if self._owed_s < most:
+            return None
+        self._favoured = id
+        return aged
+
+    def _repaid(self, id: Hashable) -> None:
+        """It was run, or leased: if it was out of turn, its claim is met."""
+        if id == self._favoured:
+            self._favoured, self._owed_s = None, 0.0
+
+    # Who shares its call.
+
+    def _members(self, leader: Candidate) -> list[Candidate]:
+        ranked = self._groups[_group(leader)]
+        seconds = self._seconds(leader, leader.tokens)
+        size = paying(seconds, len(ranked), len(self._entries))
+        others = (found.candidate for found in ranked if found.candidate.id != leader.id)
+        members = [leader, *islice(others, size - 1)]
+        while len(members) > 1 and self._late(members, seconds):
+            members.pop()
+        return members
+
+    def _late(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
+        """Whether somebody misses a deadline in this company that it would make alone."""
+        now, slower = self._clock.now_us(), seconds(len(members)) / seconds(1)
+        for member in members:
+            if member.finish_by_us is not None:
+                slack_s, left_s = (member.finish_by_us - now) / 1e6, self._entries[member.id].left_s
+                if left_s <= slack_s < left_s * slower:
+                    return True
+        return False
+
+    def _seconds(self, like: Candidate, tokens: int) -> Callable[[int], float]:
+        costs, adapters = self._costs, like.adapters
+        return lambda batch: costs.call_seconds(like.model, like.stage, tokens, batch, adapters)
+
+    # Book-keeping.
+
+    def _arrived(self, tenant: str) -> None:
+        if tenant not in self._of_tenant:
+            self._shares.arrive(tenant)
+        self._of_tenant[tenant] = self._of_tenant.get(tenant, 0) + 1
+
+    def _remove(self, id: Hashable) -> None:
+        old = self._entries[id]
+        self._all.drop(old)
+        group = self._groups[_group(old.candidate)]
+        group.drop(old)
+        if not group:
+            del self._groups[_group(old.candidate)]
+        at = (old.candidate.created_us, old.key[-1])
+        del self._ages[bisect_left(self._ages, at)]
+
+    def _moved(self, tenant: str) -> None:
+        self._all.moved(tenant)
+        for ranking in self._groups.values():
+            ranking.moved(tenant)
 
 
-def _shares_call(one: Candidate, other: Candidate) -> bool:
-    return (one.model, one.stage, one.group) == (other.model, other.stage, other.group)
+def paying(seconds: Callable[[int], float], compatible: int, waiting: int) -> int:
+    """How many should share a call.
+
+    A member more delays those in the call by what it adds to it, and spares everybody else who waits the difference
+    between that and a call of its own. Where few wait, that favours small calls; where many do, throughput.
+
+    Args:
+        seconds: of a call by its number of members.
+        compatible: how many may share it, at least 1.
+        waiting: how many wait for the device, those included.
+    """
+    one, best, gain, best_gain = seconds(1), 1, 0.0, 0.0
+    before = one
+    for size in range(1, min(compatible, LARGEST_BATCH)):
+        after = seconds(size + 1)
+        gain += (waiting - size) * (GAIN * one - (after - before)) - size * (after - before)
+        before = after
+        if gain > best_gain:
+            best, best_gain = size + 1, gain
+    return best
+
+
+def _group(candidate: Candidate) -> Group:
+    return (candidate.model, candidate.stage, candidate.group)
+
+
+def _allowed(blocked: Container[str]) -> Callable[[Candidate], bool]:
+    any_blocked = bool(blocked)
+    return lambda c: c.model not in blocked and not (any_blocked and c.stage == "encode")

@@ -79,7 +79,7 @@ async def _work(
     requests = Requests(store, clock, settings, webhook_body(catalog, cdn))
     await requests.recover()
     workplaces = stations(settings)
-    estimates = Estimates(catalog, (station.costs_file for station in workplaces))
+    estimates = Estimates(catalog, {station.name: station.costs_file for station in workplaces})
     dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
     fleet = LocalFleet(workplaces, dispatch)
     dispatch.attach(fleet)

@@ -123,6 +123,8 @@ requests = Table(
     Column("lease_worker", Text),
     Column("lease_expires_us", Moment),
     Column("inference_us", BigInteger),  # first device call to last, as its worker measured
+    Column("work", BigInteger, nullable=False, server_default="0"),  # token-steps: what its device time grows with
+    Column("charged_ns", BigInteger),  # counted against its tenant's share for the present lease; absent: not held
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),
@@ -142,6 +144,12 @@ Index("ix_requests_list", requests.c.tenant_id, requests.c.created_us, requests.
 _where(
     "ix_requests_next",  # the order; the columns after it let counts do without the rows
     *(requests.c.priority, requests.c.created_us, requests.c.id, requests.c.state, requests.c.card_id),
+    condition="state = 'queued'",
+)
+_where(
+    "ix_requests_lanes",  # those that wait, by tenant, model and class, the least work first
+    *(requests.c.tenant_id, requests.c.card_id, requests.c.priority),
+    *(requests.c.work, requests.c.created_us, requests.c.id),
     condition="state = 'queued'",
 )
 _where("ix_requests_scheduled", requests.c.not_before_us, requests.c.state, condition="state = 'scheduled'")

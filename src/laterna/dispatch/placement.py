@@ -1,0 +1,95 @@
+"""Which worker gets which of those that wait, and who makes room for them: decided at once for all workers.
+
+A request goes where it will be begun soonest: to the least predicted work ahead of it, counting the load of a model
+that is not there yet. What fits no place that has room waits for one. Urgent work that finds the windows full takes
+the place of less urgent work that has not begun. Decides only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from laterna.contracts.generation import ModelRef
+from laterna.dispatch.windows import Holding, Window
+
+LOAD_SECONDS = 10.0  # that a model's load is taken to last: so much more work elsewhere is worth it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """One that waits."""
+
+    id: str
+    tenant: str
+    priority: int  # 0 realtime, 1 normal, 2 low
+    model: ModelRef
+    seconds: Callable[[str], float]  # predicted device time on a worker, by its name
+
+
+@dataclass(kw_only=True)
+class Placement:
+    """What is to be done."""
+
+    given: dict[str, list[str]] = field(default_factory=dict)  # worker -> ids, in order
+    revoked: list[tuple[str, Holding]] = field(default_factory=list)  # worker, and what it must give back
+
+
+def place(demands: Iterable[Demand], windows: Sequence[Window]) -> Placement:
+    """Choose for those that wait, given in the policy's order."""
+    made = Placement()
+    places = [_Place(window) for window in windows if window.ready]
+    for demand in demands:
+        able = [place for place in places if place.window.fits(demand.model)]
+        if not able:
+            continue
+        best = min(able, key=lambda place: place.wait_s(demand))
+        if best.room or best.revoke(demand, made):
+            made.given.setdefault(best.window.worker, []).append(demand.id)
+            best.give(demand)
+        best.plan(demand)
+    return made
+
+
+class _Place:
+    """A window while it is being filled."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.room = window.room
+        self._work_s = window.backlog_s
+        self._models: set[str] = set()
+        self._weakest = sorted(window.unbegun(), key=lambda held: (held.priority, held.left_s))
+        self._of_tenant = Counter(held.tenant for held in self._weakest)
+
+    def wait_s(self, demand: Demand) -> float:
+        """Until it would be begun."""
+        known = demand.model.name in self._models or self.window.knows(demand.model.name)
+        return self._work_s + (0.0 if known else LOAD_SECONDS)
+
+    def plan(self, demand: Demand) -> None:
+        """It will be run here, now or when there is room."""
+        self._models.add(demand.model.name)
+        self._work_s += demand.seconds(self.window.worker)
+
+    def give(self, demand: Demand) -> None:
+        self.room -= 1
+        self._of_tenant[demand.tenant] += 1
+
+    def revoke(self, demand: Demand, made: Placement) -> bool:
+        """Have the least urgent of what has not begun give up its place, if the demand may take it.
+
+        It may if its class is higher; or if that is the same and its tenant, with it, still has fewer places than the
+        other: so that no tenant fills a window against the others.
+        """
+        for held in reversed(self._weakest):
+            fairer = self._of_tenant[demand.tenant] + 1 < self._of_tenant[held.tenant]
+            if demand.priority < held.priority or (demand.priority == held.priority and fairer):
+                self._weakest.remove(held)
+                self._of_tenant[held.tenant] -= 1
+                self._work_s -= held.left_s
+                self.room += 1
+                made.revoked.append((self.window.worker, held))
+                return True
+        return False
