@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Sequence
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -30,16 +30,16 @@ from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.families import load_family
 from laterna.families.family import Picture
-from laterna.scheduler.cost import LARGEST_BATCH, CostModel
-from laterna.scheduler.policy import Candidate, Policy, Shares, StepPlan
+from laterna.scheduler.cost import CostModel
+from laterna.scheduler.policy import LARGEST_BATCH, Policy, Shares, StepPlan
 
 
 class FirstCome(Policy):
     """Newcomers are encoded at once; then everybody's next step, the oldest first; then whoever is done is decoded."""
 
-    def plan(self, candidates: Sequence[Candidate]) -> StepPlan | None:
+    def plan(self, blocked: Container[str] = frozenset()) -> StepPlan | None:
         for stage in ("encode", "decode", "denoise"):
-            chosen = sorted((c for c in candidates if c.stage == stage), key=lambda c: c.created_us)
+            chosen = sorted((c for c in self.candidates() if c.stage == stage), key=lambda c: c.created_us)
             alike = [c for c in chosen if c.group == chosen[0].group][:LARGEST_BATCH]
             if alike:
                 return StepPlan(

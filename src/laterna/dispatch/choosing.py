@@ -72,8 +72,9 @@ class Choosing:
                 made.hopeless.append((one.id, error))
             else:
                 self._refresh(one, demands[one.id])
-        for gone in self._policy.ids() - demands.keys():
-            self._policy.drop(gone)
+        for candidate in self._policy.candidates():
+            if candidate.id not in demands:
+                self._policy.drop(candidate.id)
         placement = place((demands[str(candidate.id)] for candidate in self._policy.order()), windows)
         made.revoked = placement.revoked
         for worker, ids in placement.given.items():
@@ -93,7 +94,7 @@ class Choosing:
         )
 
     def _refresh(self, one: Waiting, demand: Demand) -> None:
-        if one.id not in self._policy.ids():
+        if one.id not in self._policy:
             self._policy.put(_candidate(one, demand.model), self._typical(demand.model, one.generation))
         self._policy.share(one.tenant, one.weight, one.virtual_ns / 1e9)
 

@@ -94,9 +94,12 @@ class Policy:
             del self._of_tenant[tenant]
             self._shares.leave(tenant)
 
-    def ids(self) -> set[Hashable]:
-        """Of all candidates."""
-        return set(self._entries)
+    def candidates(self) -> list[Candidate]:
+        """All of them, in no order."""
+        return [found.candidate for found in self._entries.values()]
+
+    def __contains__(self, id: Hashable) -> bool:
+        return id in self._entries
 
     def weigh(self, tenant: str, weight: float) -> None:
         """A tenant's share against others'."""
