@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import ssl
 import stat
@@ -23,6 +22,7 @@ from laterna.errors import ConfigError
 from laterna.tls import certificates
 from laterna.tls.certificates import FAL_NAMES, VALID, CertificatePaths, ensure_certificates
 from tests.media.sites import page, site
+from tests.tools import tool
 
 SERVED = (*FAL_NAMES, "localhost", "127.0.0.1")
 OUTSIDE = ("example.com", "fal.ai", "evil-fal.run", "192.168.0.1")
@@ -100,12 +100,11 @@ async def test_httpx_believes_by_environment(paths: CertificatePaths, monkeypatc
             await client.get(url, extensions={"sni_hostname": "example.com"})
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_openssl_believes_the_served_names_alone(paths: CertificatePaths, rogue: CertificatePaths) -> None:
     def verify(paths: CertificatePaths, name: str) -> subprocess.CompletedProcess[str]:
         kind = "-verify_ip" if name[0].isdigit() else "-verify_hostname"
         command = [
-            "openssl",
+            tool("openssl"),
             "verify",
             "-x509_strict",
             "-CAfile",
@@ -135,13 +134,12 @@ const ask = (name) => new Promise((done) => {
 
 
 @pytest.mark.anyio
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 async def test_node_believes_the_served_names_alone(paths: CertificatePaths, rogue: CertificatePaths) -> None:
     async def ask(server: CertificatePaths, trusted: Path | None, *names: str) -> list[str]:
         environ = {"PATH": os.environ["PATH"]} | ({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})
         async with tls_server(server) as port:
             node = await asyncio.create_subprocess_exec(
-                "node", "-e", NODE, str(port), *names, env=environ, stdout=asyncio.subprocess.PIPE
+                tool("node"), "-e", NODE, str(port), *names, env=environ, stdout=asyncio.subprocess.PIPE
             )
             out, _ = await asyncio.wait_for(node.communicate(), 60)
         return out.decode().splitlines()

@@ -4,9 +4,9 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -25,11 +25,11 @@ from starlette.routing import Route
 from laterna.tls.certificates import FAL_NAMES, CertificatePaths, ensure_certificates
 from laterna.tls.intercept import MAX_HEAD, Intercept, Limits
 from tests.media.sites import page, site
+from tests.tools import node
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "a-token:with/odd=characters"
-NODE = os.environ.get("NODE", shutil.which("node") or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,23 +171,30 @@ const ask = async (name) => (await (await fetch(`https://${name}/a/b`, { method:
 """
 
 
-def node_version() -> tuple[int, int]:
-    if not NODE:
-        return (0, 0)
-    major, minor, _ = subprocess.run(
-        [NODE, "-p", "process.versions.node"], capture_output=True, text=True
-    ).stdout.split(".")
-    return int(major), int(minor)
-
-
-@pytest.mark.skipif(
-    node_version() < (22, 21), reason=f"node {node_version()} ignores NODE_USE_ENV_PROXY; 22.21 is needed"
-)
 async def test_nodes_fetch_comes_here_by_environment(tmp_path: Path) -> None:
+    newer = node((22, 21))  # older ones ignore NODE_USE_ENV_PROXY
     async with serving(tmp_path) as setup:
-        out = await run(setup, NODE, "-e", FETCH, *FAL_NAMES)
+        out = await run(setup, newer, "-e", FETCH, *FAL_NAMES)
     assert [json.loads(line)["host"] for line in out.splitlines()] == list(FAL_NAMES)
     assert all(json.loads(line)["bytes"] == 5 for line in out.splitlines())
+
+
+async def test_a_side_that_was_reset_ends_its_tunnel_quietly() -> None:
+    """The end of one side is passed on to another that is gone, which its transport does not know yet."""
+    over = asyncio.StreamReader()
+    over.feed_eof()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        writers, peers = [], []
+        for _ in range(2):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writers.append(writer)
+            peers.append(listener.accept()[0])
+        for peer in peers:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+        await Intercept(token=TOKEN, tls_port=1)._relay((over, writers[0]), (over, writers[1]))
+        for writer in writers:
+            writer.close()
 
 
 async def test_other_hosts_pass_through_untouched(tmp_path: Path) -> None:

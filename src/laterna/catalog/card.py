@@ -26,7 +26,6 @@ class Endpoint:
 
     path: str = ""  # below the card's id; empty for the model itself
     category: str  # text-to-image, image-to-image, ...
-    contract_name: str  # of `laterna.contracts.contract.CONTRACTS`
     contract: Contract  # narrowed to the card
 
     def id(self, card: Card) -> str:

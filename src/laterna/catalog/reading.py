@@ -149,7 +149,6 @@ def _endpoint(table: Table, settings: Mapping[str, Any], family: str) -> Endpoin
     endpoint = Endpoint(
         path=table.take("path", str, "", like=ENDPOINT_PATH),
         category=table.take("category", str),
-        contract_name=name,
         contract=contract,
     )
     table.close(("path", "category", "contract", "fields"))

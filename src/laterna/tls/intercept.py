@@ -163,7 +163,7 @@ class Intercept:
 
                 both.create_task(_pump(here[0], there[1], alive))
                 both.create_task(_pump(there[0], here[1], alive))
-        except* (ConnectionError, TimeoutError):
+        except* (OSError, TimeoutError):
             pass  # the tunnel is over; closing both ends says so to whoever is left
 
 
