@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -123,6 +125,12 @@ def wait_for(probe: Callable[[], Found | None], seconds: float = 60) -> Found:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s; last: {found!r}")
+
+
+def submitted(data: Path) -> bool:
+    """Whether the folder's database holds a request."""
+    with contextlib.closing(sqlite3.connect(data / "laterna.db")) as database:
+        return bool(database.execute("SELECT count(*) FROM requests").fetchone()[0])
 
 
 def write_cards(data: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.contracts.messages import Assign, Beat, Cancel, Failed, Finished, FromWorker, Lease, Note, Progress, Ready
@@ -129,3 +132,52 @@ async def test_a_device_that_is_not_there_is_reported_and_does_not_spin(tmp_path
         await ear.until_lost(2)
         assert "cuda:99" in (running.workers["w"].problem or "")
         assert running.workers["w"].ready is None
+
+
+async def test_a_hung_worker_is_replaced_by_name(tmp_path: Path) -> None:
+    ear = Ear()
+    async with fleet(tmp_path, ear) as running:
+        first: Ready = await ear.until(Ready)
+        running.workers["w"].send(order("a", step_seconds=0.5, steps=50))
+        await ear.until(Progress)
+        os.kill(first.pid, signal.SIGSTOP)  # it neither works nor answers
+        running.replace("w", "its device call did not return")
+        await ear.until_lost(1)
+        second: Ready = await ear.until(Ready, 2)
+        assert second.pid != first.pid
+        assert running.workers["w"].problem is None
+        running.workers["w"].send(order("b"))
+        await ear.until(Finished)
+
+
+async def test_why_a_worker_was_replaced_is_said_until_the_next_is_ready(tmp_path: Path) -> None:
+    ear = Ear()
+    async with fleet(tmp_path, ear) as running:
+        await ear.until(Ready)
+        running.replace("w", "its device call did not return")
+        await ear.until_lost(1)
+        await asyncio.sleep(0)
+        assert running.problem() == "its device call did not return"
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "none"))
+        async with fleet(tmp_path, ear) as running:
+            await asyncio.sleep(0.2)
+            assert "cannot be started" in (running.problem() or "")
+            assert ear.losses == 0
+            patch.undo()
+            await ear.until(Ready)
+            assert running.problem() is None
+
+
+async def test_what_breaks_the_keeping_of_a_worker_is_seen(tmp_path: Path) -> None:
+    class Broken(Ear):
+        async def heard(self, worker: str, message: FromWorker) -> None:
+            raise ValueError("a bug")
+
+    async with fleet(tmp_path, Broken()) as running:
+        with pytest.raises(ValueError, match="a bug"):
+            await asyncio.wait_for(running.watch(), 60)

@@ -17,20 +17,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from laterna.api.hosts import FAL_HOSTS
 from laterna.clock import ManualClock
 from laterna.errors import ConfigError
 from laterna.tls import certificates
-from laterna.tls.certificates import FAL_NAMES, VALID, CertificatePaths, ensure_certificates
+from laterna.tls.certificates import VALID, CertificatePaths, ensure_certificates
 from tests.media.sites import page, site
 from tests.tools import tool
 
-SERVED = (*FAL_NAMES, "localhost", "127.0.0.1")
-OUTSIDE = ("example.com", "fal.ai", "evil-fal.run", "192.168.0.1")
+SERVED = (*FAL_HOSTS, "localhost", "127.0.0.1")
+OUTSIDE = ("example.com", "fal.com", "evil-fal.run", "192.168.0.1")
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> CertificatePaths:
-    return ensure_certificates(tmp_path_factory.mktemp("tls"), ())
+    return ensure_certificates(tmp_path_factory.mktemp("tls"), tuple(FAL_HOSTS))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def rogue(tmp_path_factory: pytest.TempPathFactory) -> CertificatePaths:
     signed = certificates._server
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certificates, "_server", lambda k, ak, a, names, now: signed(k, ak, a, (*names, *OUTSIDE), now))
-        return ensure_certificates(folder, ())
+        return ensure_certificates(folder, tuple(FAL_HOSTS))
 
 
 def load(path: Path) -> x509.Certificate:

@@ -22,8 +22,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from laterna.tls.certificates import FAL_NAMES, CertificatePaths, ensure_certificates
+from laterna.api.hosts import FAL_HOSTS
+from laterna.tls.certificates import CertificatePaths, ensure_certificates
 from laterna.tls.intercept import MAX_HEAD, Intercept, Limits
+from laterna.tls.upstream import user_name
 from tests.media.sites import page, site
 from tests.tools import node
 
@@ -91,7 +93,7 @@ APP = Starlette(
 
 @asynccontextmanager
 async def serving(folder: Path, limits: Limits | None = None) -> AsyncIterator[Setup]:
-    paths = ensure_certificates(folder, ())
+    paths = ensure_certificates(folder, tuple(FAL_HOSTS))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             APP, ssl_certfile=paths.certificate, ssl_keyfile=paths.key, log_level="error", lifespan="off"
@@ -99,7 +101,7 @@ async def serving(folder: Path, limits: Limits | None = None) -> AsyncIterator[S
         server = uvicorn.Server(config)
         serve = asyncio.create_task(server.serve(sockets=[listener]))
         tls_port = listener.getsockname()[1]
-        proxy = Intercept(token=TOKEN, tls_port=tls_port, limits=limits)
+        proxy = Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", tls_port), limits=limits)
         port = await proxy.start()
         password = httpx.URL("http://x").copy_with(password=TOKEN).userinfo.decode().removeprefix(":")
         yield Setup(proxy=f"http://laterna:{password}@127.0.0.1:{port}", port=port, tls_port=tls_port, paths=paths)
@@ -133,8 +135,8 @@ async def say(port: int, head: bytes, *, more: bytes = b"") -> bytes:
         writer.close()
 
 
-def connect(authority: str, *, password: str | None = TOKEN, scheme: str = "Basic") -> bytes:
-    credentials = base64.b64encode(f"anybody:{password}".encode()).decode()
+def connect(authority: str, *, user: str = "anybody", password: str | None = TOKEN, scheme: str = "Basic") -> bytes:
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     line = f"Proxy-Authorization: {scheme} {credentials}\r\n" if password is not None else ""
     return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{line}\r\n".encode()
 
@@ -143,7 +145,7 @@ async def test_httpx_reaches_every_name_of_fal(tmp_path: Path) -> None:
     async with serving(tmp_path) as setup:
         context = ssl.create_default_context(cafile=str(setup.paths.bundle))
         async with httpx.AsyncClient(proxy=setup.proxy, verify=context) as client:
-            for name in (*FAL_NAMES, "FAL.run"):
+            for name in (*FAL_HOSTS, "FAL.run"):
                 answer = (await client.post(f"https://{name}/a/b", content=bytes(3_000_000))).json()
                 assert answer == {"host": name.lower(), "path": "/a/b", "key": None, "bytes": 3_000_000}
 
@@ -174,8 +176,8 @@ const ask = async (name) => (await (await fetch(`https://${name}/a/b`, { method:
 async def test_nodes_fetch_comes_here_by_environment(tmp_path: Path) -> None:
     newer = node((22, 21))  # older ones ignore NODE_USE_ENV_PROXY
     async with serving(tmp_path) as setup:
-        out = await run(setup, newer, "-e", FETCH, *FAL_NAMES)
-    assert [json.loads(line)["host"] for line in out.splitlines()] == list(FAL_NAMES)
+        out = await run(setup, newer, "-e", FETCH, *FAL_HOSTS)
+    assert [json.loads(line)["host"] for line in out.splitlines()] == list(FAL_HOSTS)
     assert all(json.loads(line)["bytes"] == 5 for line in out.splitlines())
 
 
@@ -192,7 +194,7 @@ async def test_a_side_that_was_reset_ends_its_tunnel_quietly() -> None:
         for peer in peers:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
-        await Intercept(token=TOKEN, tls_port=1)._relay((over, writers[0]), (over, writers[1]))
+        await Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", 1))._relay((over, writers[0]), (over, writers[1]))
         for writer in writers:
             writer.close()
 
@@ -210,8 +212,8 @@ async def test_other_hosts_pass_through_untouched(tmp_path: Path) -> None:
 
 async def test_fals_names_are_mapped_on_443_alone(tmp_path: Path) -> None:
     async with serving(tmp_path) as setup:
-        proxy = Intercept(token=TOKEN, tls_port=setup.tls_port)
-        for name in (*FAL_NAMES, "FAL.RUN", "queue.fal.run."):
+        proxy = Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", setup.tls_port))
+        for name in (*FAL_HOSTS, "FAL.RUN", "queue.fal.run."):
             assert proxy._route(f"{name}:443") == ("127.0.0.1", setup.tls_port)
         for authority in ("fal.run:80", "example.com:443", "evil-fal.run:443", "fal.run.example:443", "x.fal.run:443"):
             assert proxy._route(authority)[0] == authority.partition(":")[0]
@@ -262,6 +264,46 @@ async def test_what_cannot_be_reached_is_a_bad_gateway(tmp_path: Path) -> None:
             assert (await say(setup.port, connect(authority))).startswith(b"HTTP/1.1 502 ")
 
 
+async def corporate(proxy: str) -> AsyncIterator[tuple[int, list[str]]]:
+    """Another proxy: its port, and the heads that it was sent; it lets `laterna:s3cret` pass."""
+    heads: list[str] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" if proxy in heads[-1] else b"HTTP/1.1 407 No\r\n\r\n")
+        if proxy in heads[-1]:
+            writer.write(b"beyond:" + await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], heads
+    server.close()
+
+
+async def test_other_hosts_are_reached_by_the_proxy_that_the_client_had_before(tmp_path: Path) -> None:
+    secret = base64.b64encode(b"me:s3:cret").decode()
+    async with serving(tmp_path) as setup, asynccontextmanager(corporate)(f"Basic {secret}") as (port, heads):
+        user = user_name(f"http://me:s3%3Acret@127.0.0.1:{port}")
+        answer = await say(setup.port, connect("far.invalid:443", user=user), more=b"hello")
+        assert answer == b"HTTP/1.1 200 Connection Established\r\n\r\nbeyond:hello"
+        refused = user_name(f"http://me:wrong@127.0.0.1:{port}")
+        assert (await say(setup.port, connect("far.invalid:443", user=refused))).startswith(b"HTTP/1.1 502 ")
+        through = [line.partition(" HTTP")[0] for line in heads]
+        assert through == ["CONNECT far.invalid:443", "CONNECT far.invalid:443"]
+        context = ssl.create_default_context(cafile=str(setup.paths.bundle))
+        proxy = setup.proxy.replace("//laterna:", f"//{user}:")
+        async with httpx.AsyncClient(proxy=proxy, verify=context) as client:
+            assert (await client.get("https://queue.fal.run/x")).json()["host"] == "queue.fal.run"
+        assert len(heads) == 2
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:99999", "http://[::1"])
+async def test_a_proxy_that_is_none_is_a_bad_gateway(tmp_path: Path, proxy: str) -> None:
+    async with serving(tmp_path) as setup:
+        answer = await say(setup.port, connect("far.invalid:443", user=user_name(proxy)))
+        assert answer.startswith(b"HTTP/1.1 502 ")
+
+
 async def test_heads_are_limited_in_size_and_time(tmp_path: Path) -> None:
     async with serving(tmp_path, Limits(head_s=0.3)) as setup:
         long = connect("fal.run:443").replace(b"Host:", b"X: " + b"x" * (3 * MAX_HEAD) + b"\r\nHost:")
@@ -289,7 +331,7 @@ async def test_silent_tunnels_are_closed_and_busy_ones_are_not(tmp_path: Path) -
 
 async def test_closing_cuts_tunnels_and_frees_the_port(tmp_path: Path) -> None:
     async with site() as web:
-        proxy = Intercept(token=TOKEN, tls_port=1)
+        proxy = Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", 1))
         port = await proxy.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(connect(f"127.0.0.1:{web.port}"))
@@ -302,7 +344,7 @@ async def test_closing_cuts_tunnels_and_frees_the_port(tmp_path: Path) -> None:
 
 
 async def test_it_listens_on_loopback_alone() -> None:
-    proxy = Intercept(token=TOKEN, tls_port=1)
+    proxy = Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", 1))
     await proxy.start()
     assert proxy._server is not None
     assert [item.getsockname()[0] for item in proxy._server.sockets] == ["127.0.0.1"]

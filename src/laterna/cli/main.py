@@ -136,11 +136,15 @@ def _pairs(items: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """The entry point: Laterna's own errors become one line on stderr and exit status 1."""
+    """The entry point: Laterna's own errors and the system's become one line on stderr and exit status 1."""
     from laterna.errors import LaternaError
 
     try:
         app()
     except LaternaError as error:
         print(f"laterna: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"laterna: {named}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)

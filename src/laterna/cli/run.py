@@ -16,7 +16,7 @@ from rich.text import Text
 from laterna.cli.client import Client, connect_or_start
 from laterna.cli.picture import draw, from_data_uri
 from laterna.config import Settings
-from laterna.errors import LaternaError
+from laterna.errors import LaternaError, Unavailable
 
 
 def run(
@@ -35,16 +35,20 @@ def run(
     body: dict[str, Any] = {name: _value(text) for name, text in inputs.items()}
     if prompt is not None:
         body["prompt"] = prompt
+    output = output or Path(endpoint.rsplit("/", 1)[-1] + ".png")
+    _check_writable(output)
     with connect_or_start(settings) as client:
         request = client.submit(endpoint, body)["request_id"]
         try:
             _watch(client, endpoint, request, console, show)
+            result = client.get(f"/queue/{endpoint}/requests/{request}")
         except KeyboardInterrupt:
             client.put(f"/queue/{endpoint}/requests/{request}/cancel")
             print(f"cancelled {request}", file=sys.stderr)
             return 130
-        result = client.get(f"/queue/{endpoint}/requests/{request}")
-        files = _save(client, result, output or Path(endpoint.rsplit("/", 1)[-1] + ".png"))
+        except Unavailable as error:
+            raise Unavailable(f"{error.message} The request is kept: `laterna status {request}`") from error
+        files = _save(client, result, output)
         if show and files:
             console.print(draw(files[0].read_bytes()))
     print(json.dumps(result, indent=2) if as_json else "\n".join(map(str, files)))
@@ -76,8 +80,22 @@ def _save(client: Client, result: dict[str, Any], output: Path) -> list[Path]:
     names = [output] if len(urls) == 1 else [output.with_stem(f"{output.stem}-{n}") for n in range(1, len(urls) + 1)]
     for url, name in zip(urls, names, strict=True):
         inline = url.startswith("data:")
-        name.write_bytes(base64.b64decode(url.partition(",")[2]) if inline else client.download(url))
+        content = base64.b64decode(url.partition(",")[2]) if inline else client.download(url)
+        try:
+            name.write_bytes(content)
+        except OSError as error:
+            kept = "" if inline else f"; it is kept at {url}"
+            raise LaternaError(f"cannot write {name}: {error.strerror}{kept}") from error
     return names
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is generated. Raises OSError where the file cannot be written."""
+    new = not path.exists()
+    with path.open("ab"):
+        pass
+    if new:
+        path.unlink()
 
 
 def _value(text: str) -> Any:

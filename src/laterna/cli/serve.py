@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 from laterna.config import Settings
 from laterna.server.address import Address
@@ -16,7 +20,11 @@ def serve(settings: Settings) -> None:
 
 
 def _welcome(settings: Settings, address: Address) -> str:
-    laterna = sys.argv[0] if sys.argv[0].endswith("laterna") else "laterna"
+    python = shlex.quote(_short(sys.executable))
+    typed = _short(sys.argv[0])
+    laterna = shlex.quote(typed) if Path(typed).name == "laterna" else f"{python} -m laterna.cli"
+    data = "" if settings.data == Settings().data else f" --data {shlex.quote(str(settings.data))}"
+    client = "" if find_spec("fal_client") else f"  {python} -m pip install fal-client\n"
     return f"""
 Laterna is up.
 
@@ -26,9 +34,18 @@ Laterna is up.
 
 Try it, in another terminal:
 
-  {laterna} run laterna/sprite "a red fox on a teal background" -o fox.png
-  {laterna} exec -- python -c 'import fal_client; print(fal_client.run("laterna/sprite", {{"prompt": "a cat"}}))'
-  eval "$({laterna} env)"  # the same settings for every client started from this shell
-  {laterna} models
+  {laterna} run{data} laterna/sprite "a red fox on a teal background" -o fox.png
+{client}  {laterna} exec{data} -- {python} -c '{_PYTHON}'
+  eval "$({laterna} env{data})"  # the same settings for every client started from this shell
+  {laterna} models{data}
   curl {address.http}/laterna/sprite -H "Authorization: Key $FAL_KEY" -d '{{"prompt": "a rocket"}}'
 """
+
+
+_PYTHON = 'import fal_client; print(fal_client.run("laterna/sprite", {"prompt": "a cat"}))'
+
+
+def _short(program: str) -> str:
+    """Its path as it is typed in this folder, whether or not another terminal has its environment activated."""
+    beside = os.path.relpath(program)
+    return program if beside.startswith("..") else beside if os.sep in beside else f".{os.sep}{beside}"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+NO_TORCH = 78  # exit status of a worker whose packages that run models are not installed
+
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """One worker's place, passed as JSON on its command line."""

@@ -23,12 +23,11 @@ from laterna.contracts.fitting import misfit
 from laterna.contracts.frames import pack, server_reader
 from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import VERSION, Beat, FromWorker, Ready, Stop, ToWorker
-from laterna.contracts.station import Station
+from laterna.contracts.station import NO_TORCH, Station
 from laterna.errors import LaternaError, NoRunner
 
 log = structlog.get_logger(__name__)
 
-HOPELESS = 78  # a worker's exit status when its packages are missing
 NO_PACKAGES = "no models can run here: install what they need with `pip install 'laterna[models]'`, then restart"
 YOUNG_SECONDS = 10.0  # a worker that dies before is restarted with a delay
 LONGEST_DELAY = 30.0
@@ -57,6 +56,7 @@ class LocalWorker:
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._stopping = False
+        self._condemned: str | None = None  # why the live process was killed; absent where it was not
 
     def send(self, message: ToWorker) -> None:
         """Say it to the process, if there is one; a lost message is made up for when its leases run out."""
@@ -70,16 +70,19 @@ class LocalWorker:
             self._give_up()
             return
         while not self._stopping:
-            begun = loop.time()
-            status = await self._live()
+            begun, self._condemned = loop.time(), None
+            try:
+                status = await self._live()
+                self.problem = self._condemned or f"the worker of {self._station.device} ended with status {status}"
+            except OSError as error:  # no process, memory or file to be had: later, perhaps
+                status, self.problem = None, f"the worker of {self._station.device} cannot be started: {error}"
             if self._stopping:
                 return
-            delay = min(LONGEST_DELAY, 2 * delay + 0.5) if loop.time() - begun < YOUNG_SECONDS else 0.0
-            self.problem = f"the worker of {self._station.device} ended with status {status}"
-            if status == HOPELESS:
+            if status == NO_TORCH:
                 self._give_up()
                 return
-            log.warning("worker died; starting another", worker=self.name, status=status, delay_s=delay)
+            delay = min(LONGEST_DELAY, 2 * delay + 0.5) if loop.time() - begun < YOUNG_SECONDS else 0.0
+            log.warning("no worker; starting another", worker=self.name, problem=self.problem, delay_s=delay)
             await asyncio.sleep(delay)
 
     async def stop(self) -> None:
@@ -105,8 +108,13 @@ class LocalWorker:
         self.problem, self.hopeless = NO_PACKAGES, True
         log.error("worker cannot run", worker=self.name, problem=self.problem)
 
+    def replace(self, reason: str) -> None:
+        """End a process that lives but works no more; another is started and its requests go back to the queue."""
+        self._condemned = reason
+        self.kill()
+
     async def _live(self) -> int:
-        """One process's life; returns its exit status."""
+        """One process's life; returns its exit status. Raises OSError where none can be started."""
         ours, theirs = socket.socketpair()
         station = msgspec.json.encode(self._station).decode()
         command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), station]
@@ -114,6 +122,9 @@ class LocalWorker:
             self._process = await asyncio.create_subprocess_exec(
                 *command, pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL
             )
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
         reader, self._writer = await asyncio.open_connection(sock=ours)
@@ -161,6 +172,14 @@ class LocalFleet:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(worker.keep(), name=name) for name, worker in self.workers.items()]
+
+    async def watch(self) -> None:
+        """Wait until no worker is kept any more; raises what broke the keeping of one."""
+        await asyncio.gather(*self._tasks)
+
+    def replace(self, name: str, reason: str) -> None:
+        """Kill the worker of this name, which may hang in its device, and start another; `reason` is for people."""
+        self.workers[name].replace(reason)
 
     async def stop(self) -> None:
         await asyncio.gather(*(worker.stop() for worker in self.workers.values()))

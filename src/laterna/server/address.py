@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from laterna.api.hosts import FAL_HOSTS
+from laterna.config import Settings
+from laterna.errors import Unavailable
+from laterna.private import write_private
+from laterna.store.lock import FolderLock
+
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listening on all addresses -> where to connect to
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,31 +25,51 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def http(self) -> str:
-        return f"http://{self._name}:{self.port}"
+        return f"http://{url_host(self.host)}:{self.port}"
 
     @property
     def tls(self) -> str:
         """Host and port, without a scheme: what fal's variables hold."""
-        return f"{self._name}:{self.tls_port}"
-
-    @property
-    def _name(self) -> str:
-        return "localhost" if self.host in ("127.0.0.1", "::1") else self.host
+        return f"{url_host(self.host)}:{self.tls_port}"
 
     def write(self, path: Path) -> None:
         """Atomically, readable by the owner alone."""
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(self))
-        os.replace(new, path)
+        write_private(path, msgspec.json.encode(self))
+
+
+def reachable(host: str) -> str:
+    """Where to connect to a server that listens on `host`."""
+    return LOOPBACK.get(host, host)
+
+
+def url_host(host: str) -> str:
+    """The host as URLs of a server that listens on it have it."""
+    host = reachable(host)
+    if host in LOOPBACK.values():
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def served_names(settings: Settings) -> tuple[str, ...]:
+    """What clients call this server, besides localhost: fal's names, the operator's, and the address it listens on."""
+    return (*FAL_HOSTS, *settings.names, reachable(settings.host))
 
 
 def read_address(path: Path) -> Address | None:
-    """The server of this data folder; None when none runs (a file left by a crash does not count)."""
+    """The address that the data folder's running server wrote to `path`, which lies in it; None when none runs.
+
+    The folder's lock says whether one does: a file left by a crash does not count, whoever has its process id by now.
+    """
     try:
         address = msgspec.json.decode(path.read_bytes(), type=Address)
-        os.kill(address.pid, 0)
     except (OSError, msgspec.DecodeError):
         return None
+    return address if FolderLock.holder(path.parent) == address.pid else None
+
+
+def find_address(settings: Settings) -> Address:
+    """The same for commands that need a server. Raises Unavailable when none runs."""
+    address = read_address(settings.address_file)
+    if address is None:
+        raise Unavailable(f"no server runs on {settings.data}; start one with `laterna serve --data {settings.data}`")
     return address

@@ -15,6 +15,7 @@ import structlog
 
 from laterna.api.app import create_app
 from laterna.api.fal_views import webhook_body
+from laterna.api.hosts import FAL_HOSTS
 from laterna.api.services import Services
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock, SystemClock
@@ -23,6 +24,7 @@ from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.janitor import Janitor
 from laterna.dispatch.webhooks import Webhooks
+from laterna.errors import LaternaError
 from laterna.fleet.local import LocalFleet
 from laterna.media.fetch import Fetcher
 from laterna.media.objects import MediaStore
@@ -30,7 +32,7 @@ from laterna.media.parts import Parts
 from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests
-from laterna.server.address import Address
+from laterna.server.address import Address, reachable, served_names, url_host
 from laterna.server.devices import stations
 from laterna.server.listeners import Listeners, bind
 from laterna.server.logs import configure_logs
@@ -43,34 +45,51 @@ from laterna.tls.intercept import Intercept
 log = structlog.get_logger(__name__)
 
 
+End = asyncio.Future[None]  # done when the server is to stop; with an exception where a part of it broke
+
+
 async def serve(settings: Settings, up: Callable[[Address], None]) -> None:
-    """Run until SIGINT or SIGTERM; `up` is called once the server answers. Raises ConfigError where it cannot start."""
-    stop = asyncio.Event()
+    """Run until SIGINT or SIGTERM; `up` is called once the server answers.
+
+    Raises ConfigError where it cannot start, LaternaError where a part of it broke.
+    """
+    loop = asyncio.get_running_loop()
+    end: End = loop.create_future()
+
+    def stop() -> None:
+        if not end.done():
+            end.set_result(None)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop)
     configure_logs(settings)
-    async with running(settings) as address:
+    async with running(settings, end) as address:
         up(address)
-        await stop.wait()
+        try:
+            await end
+        except Exception as error:
+            raise LaternaError(f"the server stopped because a part of it broke, see its log: {error!r}") from error
         log.info("stopping: running requests go back to the queue")
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Address]:
+async def running(settings: Settings, end: End) -> AsyncIterator[Address]:
     """A server, while the context is open."""
     async with AsyncExitStack() as stack:
         catalog, clock = Catalog.load(settings.cards_folder), SystemClock()
         store = await Store.open(settings)
         stack.push_async_callback(store.close)
+        settings.address_file.unlink(missing_ok=True)  # of a server that was killed
         plain = stack.enter_context(bind(settings.host, settings.port, "port"))
         tls = stack.enter_context(bind(settings.host, settings.tls_port, "tls-port"))
-        certificates = await asyncio.to_thread(ensure_certificates, settings.data / "tls", settings.names)
-        services = await _work(settings, clock, catalog, store, stack, f"http://localhost:{plain.getsockname()[1]}/cdn")
+        certificates = await asyncio.to_thread(ensure_certificates, settings.data / "tls", served_names(settings))
+        cdn = f"http://{url_host(settings.host)}:{plain.getsockname()[1]}/cdn"
+        services = await _work(settings, clock, catalog, store, stack, cdn, end)
         yield await _open(settings, services, (plain, tls), certificates, stack)
 
 
 async def _work(
-    settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack, cdn: str
+    settings: Settings, clock: Clock, catalog: Catalog, store: Store, stack: AsyncExitStack, cdn: str, end: End
 ) -> Services:
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
@@ -84,12 +103,13 @@ async def _work(
     fleet = LocalFleet(workplaces, dispatch)
     dispatch.attach(fleet)
     fleet.start()
+    _keep(stack, fleet.watch(), end)
     stack.push_async_callback(fleet.stop)
     stack.push_async_callback(dispatch.stop)
     fetcher = Fetcher(allow=settings.fetch_networks())
-    _keep(stack, dispatch.run())
-    _keep(stack, Webhooks(requests, fetcher).run())
-    _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run())
+    _keep(stack, dispatch.run(), end)
+    _keep(stack, Webhooks(requests, fetcher).run(), end)
+    _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run(), end)
     return Services(
         settings=settings,
         clock=clock,
@@ -124,12 +144,12 @@ async def _open(
     stack.push_async_callback(listeners.stop)
     token = secrets.token_urlsafe(24)
     tls_port = tls.getsockname()[1]
-    intercept = Intercept(token=token, tls_port=tls_port)
+    intercept = Intercept(token=token, names=FAL_HOSTS, target=(reachable(settings.host), tls_port))
     intercept_port = await intercept.start()
     stack.push_async_callback(intercept.close)
     address = Address(
         pid=os.getpid(),
-        host=settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1",
+        host=reachable(settings.host),
         port=plain.getsockname()[1],
         tls_port=tls_port,
         intercept_port=intercept_port,
@@ -140,17 +160,19 @@ async def _open(
     return address
 
 
-def _keep(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
+def _keep(stack: AsyncExitStack, loop: Coroutine[Any, Any, None], end: End) -> None:
     """Run it beside everything else until the stack unwinds; a bug in it ends the server rather than going unseen."""
     task = asyncio.create_task(loop)
-    task.add_done_callback(_ended)
+    task.add_done_callback(lambda task: _ended(task, end))
     stack.push_async_callback(_cancel, task)
 
 
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("a part of the server broke; stopping", exc_info=task.exception())
-        os.kill(os.getpid(), signal.SIGTERM)
+def _ended(task: asyncio.Task[None], end: End) -> None:
+    broke = None if task.cancelled() else task.exception()
+    if broke is not None:
+        log.critical("a part of the server broke; stopping", exc_info=broke)
+        if not end.done():
+            end.set_exception(broke)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from laterna.errors import ConfigError
 
 FILE = "laterna.lock"
+LOOKS = 20  # times that `take` tries: who asks for the holder has the lock for a moment
+LOOK_SECONDS = 0.01
 
 
 class FolderLock:
@@ -21,17 +24,41 @@ class FolderLock:
     def take(cls, folder: Path) -> FolderLock:
         """Raises ConfigError where another process holds the folder."""
         handle = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _locked(handle, fcntl.LOCK_EX, LOOKS):
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(handle)
             raise ConfigError(
                 f"the data folder {folder} is in use by process {holder}; stop it, or choose another folder with --data"
-            ) from error
+            )
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         return cls(handle)
 
+    @classmethod
+    def holder(cls, folder: Path) -> int | None:
+        """The process that holds the folder, 0 while it has not said which; None when nobody does."""
+        try:
+            handle = os.open(folder / FILE, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            if _locked(handle, fcntl.LOCK_SH, 1):
+                return None
+            text = os.pread(handle, 32, 0).decode(errors="replace")
+            return int(text) if text.isdecimal() else 0
+        finally:
+            os.close(handle)
+
     def free(self) -> None:
         os.close(self._handle)
+
+
+def _locked(handle: int, kind: int, tries: int) -> bool:
+    for attempt in range(tries):
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if attempt < tries - 1:
+                time.sleep(LOOK_SECONDS)
+    return False

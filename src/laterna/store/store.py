@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from laterna.config import Settings
 from laterna.errors import ConfigError
+from laterna.private import private_folder
 from laterna.store.lock import FolderLock
 from laterna.store.migrate import migrate
 from laterna.store.readers import Readers
@@ -36,7 +37,7 @@ class Store:
     @classmethod
     def _open(cls, settings: Settings) -> Store:
         try:
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(settings.data)
             lock = FolderLock.take(settings.data)
         except OSError as error:
             raise ConfigError(

@@ -19,10 +19,10 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from laterna.clock import Clock
 from laterna.errors import NotFound, Unauthorized
+from laterna.private import read_private, write_private
 from laterna.store.schema import api_keys, shares, tenants
 from laterna.store.store import Store
 from laterna.tenants.caller import ADMIN, API, Caller
-from laterna.tenants.private_file import read_private, write_private
 
 DEFAULT_TENANT = "default"
 FIRST_KEY = "first"  # name of the key in the key file

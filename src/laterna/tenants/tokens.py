@@ -14,8 +14,8 @@ import jwt
 
 from laterna.clock import Clock
 from laterna.errors import Unauthorized
+from laterna.private import write_private
 from laterna.tenants.caller import Caller
-from laterna.tenants.private_file import write_private
 
 FILE = "token-secret"  # in the data folder
 ALGORITHM = "HS256"

@@ -1,6 +1,6 @@
 """A local certificate authority that can vouch for this server's names and for nothing else, ever.
 
-Made at first start. The authority's certificate carries critical name constraints for exactly the names served, and its
+Made at first start. The authority's certificate carries critical name constraints for the names served, and its
 private key signs one server certificate and is then forgotten without having touched the disk: whoever trusts `ca.pem`
 trusts no future certificate. Renewal, or another list of names, therefore means a new authority.
 
@@ -11,7 +11,7 @@ Node, whose NODE_EXTRA_CA_CERTS adds to them.
 from __future__ import annotations
 
 import fcntl
-import os
+import hashlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -30,21 +30,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from laterna.clock import Clock, SystemClock
 from laterna.errors import ConfigError
+from laterna.private import private_folder, write_private
 
-# fal's own names, and the two backup names that its Python client tries when the first do not answer: with them listed,
-# a client that is sent here never takes this server's key to fal.
-FAL_NAMES = (
-    "fal.run",
-    "queue.fal.run",
-    "ws.fal.run",
-    "rest.fal.ai",
-    "rest.alpha.fal.ai",
-    "api.fal.ai",
-    "v3.fal.media",
-    "fal.media",
-    "falrun.com",
-    "queue.falrun.com",
-)
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 VALID = timedelta(days=820)  # platforms refuse server certificates of more than 825 days
@@ -75,28 +62,49 @@ def certificate_paths(folder: Path) -> CertificatePaths:
 
 
 def ensure_certificates(folder: Path, names: tuple[str, ...], *, clock: Clock | None = None) -> CertificatePaths:
-    """The certificates in `folder` for localhost, fal's names and `names`, made anew where they do not serve any more.
+    """The certificates in `folder` for localhost and `names`, made anew where they do not serve any more.
+
+    Those that serve further names, which this server had before, are kept: a new authority costs every client that
+    trusts the old one.
 
     Args:
         folder: is made with mode 0700.
-        names: further host names or IP addresses. Raises ConfigError for wildcards and what is neither.
+        names: host names or IP addresses. Raises ConfigError for wildcards and what is neither.
     """
     now = datetime.fromtimestamp((clock or SystemClock()).now_us() / 1e6, UTC)
-    wanted = served_names(names)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = tuple(dict.fromkeys((*LOCAL_NAMES, *map(_checked, names))))
+    private_folder(folder)
     paths = certificate_paths(folder)
     with _locked(folder):
         if not _serves(paths, wanted, now):
             _make(paths, wanted, now)
         bundle = Path(certifi.where()).read_bytes() + b"\n# Laterna\n" + paths.authority.read_bytes()
         if not paths.bundle.exists() or paths.bundle.read_bytes() != bundle:
-            _write(paths.bundle, bundle, 0o644)
+            write_private(paths.bundle, bundle, 0o644)
     return paths
 
 
-def served_names(names: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """localhost, fal's names and `names`, each once, lower case. Raises ConfigError for what cannot be certified."""
-    return tuple(dict.fromkeys((*LOCAL_NAMES, *FAL_NAMES, *(_checked(name) for name in names))))
+def joined(ours: Path, authority: Path, theirs: Path | None) -> Path:
+    """A file with the certificates that a client trusted before and our authority.
+
+    Args:
+        ours: what it gets if it named none, or one that cannot be read.
+        theirs: the file that it named.
+    """
+    if theirs is None or theirs == ours:
+        return ours
+    try:
+        before, own = theirs.read_bytes(), authority.read_bytes()
+    except OSError:
+        return ours
+    if own in before:
+        return theirs
+    path = theirs  # joined before, with an authority that is no more
+    if theirs.parent != ours.parent:
+        path = ours.with_name(f"{ours.stem}-{hashlib.sha256(bytes(theirs)).hexdigest()[:12]}.pem")
+    with _locked(ours.parent):
+        write_private(path, before.rstrip() + b"\n# Laterna\n" + own, 0o644)
+    return path
 
 
 def _checked(name: str) -> str:
@@ -117,9 +125,9 @@ def _make(paths: CertificatePaths, names: tuple[str, ...], now: datetime) -> Non
     secret = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(paths.key, secret, 0o600)
-    _write(paths.certificate, server.public_bytes(serialization.Encoding.PEM), 0o644)
-    _write(paths.authority, authority.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_private(paths.key, secret, 0o600)
+    write_private(paths.certificate, server.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_private(paths.authority, authority.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _authority(key: ec.EllipticCurvePrivateKey, names: tuple[str, ...], now: datetime) -> x509.Certificate:
@@ -193,7 +201,7 @@ def _general(names: tuple[str, ...]) -> list[x509.DNSName | x509.IPAddress]:
 
 
 def _serves(paths: CertificatePaths, names: tuple[str, ...], now: datetime) -> bool:
-    """True when the files belong together, are for exactly these names, and will last a while."""
+    """True when the files belong together, are for all these names, and will last a while."""
     try:
         authority = x509.load_pem_x509_certificate(paths.authority.read_bytes())
         server = x509.load_pem_x509_certificate(paths.certificate.read_bytes())
@@ -204,18 +212,7 @@ def _serves(paths: CertificatePaths, names: tuple[str, ...], now: datetime) -> b
         return False
     lasts = server.not_valid_before_utc <= now and now + RENEW < server.not_valid_after_utc
     secret = paths.key.stat().st_mode & 0o077 == 0
-    return lasts and secret and key.public_key() == server.public_key() and set(listed) == set(_general(names))
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace the file at once; a private mode is set before anything is in it."""
-    partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    return lasts and secret and key.public_key() == server.public_key() and set(listed) >= set(_general(names))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 fal's clients upload to hosts that are written into them. With HTTPS_PROXY set to this proxy and our authority trusted,
 they come here instead, unmodified. The proxy needs a token, carries ciphertext only, and looks at nothing but the name
-that the client asks for. Neighbours: `certificates` has the names; `laterna env --intercept` prints the settings.
+that the client asks for. Neighbours: `upstream`, the proxy that a client had before; `laterna env --intercept` prints
+the settings.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from laterna.tls.certificates import FAL_NAMES
+from laterna.tls.upstream import Upstream, carried, parse
 
 LOOPBACK = "127.0.0.1"
 MAX_HEAD = 16 * 1024  # bytes of a request's head
@@ -58,15 +59,19 @@ class Refusal(Exception):
 class Intercept:
     """The proxy. It listens from `start` to `close`."""
 
-    def __init__(self, *, token: str, tls_port: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, token: str, names: Iterable[str], target: tuple[str, int], limits: Limits | None = None
+    ) -> None:
         """
         Args:
-            token: the password that clients must give; the user name does not matter.
-            tls_port: where this server answers TLS on loopback for fal's names.
+            token: the password that clients must give; the user name may carry the proxy for all other hosts.
+            names: fal's hosts, which lead here.
+            target: host and port where this server answers TLS for them.
         """
         assert token
         self._token = token.encode()
-        self._tls_port = tls_port
+        self._names = frozenset(names)
+        self._target = target
         self._limits = limits or Limits()
         self._server: asyncio.Server | None = None
         self._tunnels: set[asyncio.Task[None]] = set()
@@ -100,11 +105,10 @@ class Intercept:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, authority, headers = await self._head(reader)
-        if not self._knows(headers.get("proxy-authorization", "")):
-            raise Refusal(407)
+        user = self._user(headers.get("proxy-authorization", ""))
         if method != "CONNECT":
             raise Refusal(405)
-        there_reader, there_writer = await self._connect(*self._route(authority))
+        there_reader, there_writer = await self._connect(*self._route(authority), user)
         try:
             writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
             await self._relay((reader, writer), (there_reader, there_writer))
@@ -127,13 +131,16 @@ class Intercept:
         pairs = [line.partition(":") for line in lines if line]
         return words[0], words[1], {name.strip().lower(): value.strip() for name, _, value in pairs}
 
-    def _knows(self, authorization: str) -> bool:
+    def _user(self, authorization: str) -> str:
+        """The user name, which came with the token."""
         scheme, _, encoded = authorization.partition(" ")
         try:
-            _, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+            user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
         except (binascii.Error, ValueError):
-            return False
-        return scheme.lower() == "basic" and hmac.compare_digest(password, self._token)
+            raise Refusal(407) from None
+        if scheme.lower() != "basic" or not hmac.compare_digest(password, self._token):
+            raise Refusal(407)
+        return user.decode("latin-1")
 
     def _route(self, authority: str) -> tuple[str, int]:
         """Where a tunnel to `host:port` ends."""
@@ -141,15 +148,19 @@ class Intercept:
         if match is None or not 0 < int(match["port"]) < 65536:
             raise Refusal(400)
         host, port = (match["v6"] or match["name"]).lower().removesuffix("."), int(match["port"])
-        return (LOOPBACK, self._tls_port) if host in FAL_NAMES and port == 443 else (host, port)
+        return self._target if host in self._names and port == 443 else (host, port)
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, host: str, port: int, user: str) -> _Side:
+        """By the client's own proxy, where it had one; to this server without."""
+        proxy = carried(user)
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                return await asyncio.open_connection(host, port)
+                if proxy is None or (host, port) == self._target:
+                    return await asyncio.open_connection(host, port)
+                return await _through(parse(proxy), host, port)
         except TimeoutError:
             raise Refusal(504) from None
-        except (OSError, UnicodeError):
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError):
             raise Refusal(502) from None
 
     async def _relay(self, here: _Side, there: _Side) -> None:
@@ -165,6 +176,22 @@ class Intercept:
                 both.create_task(_pump(there[0], here[1], alive))
         except* (OSError, TimeoutError):
             pass  # the tunnel is over; closing both ends says so to whoever is left
+
+
+async def _through(proxy: Upstream, host: str, port: int) -> _Side:
+    """A tunnel to the host through another proxy. Raises OSError where it gives none."""
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=proxy.tls or None, limit=MAX_HEAD)
+    try:
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        secret = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+        writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{secret}\r\n".encode())
+        status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1:2]
+        if status != [b"200"]:
+            raise ConnectionRefusedError(f"the proxy {proxy.host} answered {status}")
+    except BaseException:
+        writer.close()
+        raise
+    return reader, writer
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alive: Callable[[], None]) -> None:

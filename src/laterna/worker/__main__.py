@@ -9,9 +9,7 @@ import sys
 
 import msgspec
 
-from laterna.contracts.station import Station
-
-NO_TORCH = 78  # exit status: the packages that run models are not installed
+from laterna.contracts.station import NO_TORCH, Station
 
 # How long an OpenMP thread waits for the others before it sleeps, in turns of a loop. The default of libgomp, 300,000,
 # holds cores that those others need where the machine has something else to do: five times slower beside two busy
