@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from laterna.api.downloads import Span, parse_range
 from laterna.media.objects import new_key
+from laterna.tenants.keys import DEFAULT_TENANT
 from laterna.tenants.tokens import Tokens
 from tests.api.conftest import Api, picture, running
 
@@ -127,6 +128,29 @@ def test_uploads_need_a_key(api: Api) -> None:
             "/cdn/files/upload", "/cdn/files/upload/multipart",
         ):  # fmt: skip
             assert http.post(path, content=b"{}").status_code == 401
+
+
+def test_a_revoked_keys_tokens_are_void(api: Api) -> None:
+    key = api.call(api.keys.create(DEFAULT_TENANT, "leaked"))
+    with api.http(key=key.text) as http:
+        parts = http.post("/rest/storage/upload/initiate-multipart", json={"file_name": "v"}).json()["upload_url"]
+        whole = http.post("/rest/storage/upload/initiate", json={"file_name": "v"}).json()["upload_url"]
+        bearer = http.post("/rest/storage/auth/token").json()["token"]
+        app = http.post("/rest/tokens", json={"allowed_apps": ["test/blank"]}).json()
+
+    def tried() -> list[int]:
+        with api.http(key=None) as http:
+            answers = [
+                http.put(f"{parts}/1", content=b"x"),
+                http.put(whole, content=b"x"),
+                http.post("/cdn/files/upload", content=b"x", headers={"Authorization": f"Bearer {bearer}"}),
+                http.post(f"/queue/test/blank?fal_jwt_token={app}", json={"prompt": "x"}),
+            ]
+        return [answer.status_code for answer in answers]
+
+    assert 401 not in tried()
+    api.call(api.keys.revoke(DEFAULT_TENANT, key.id))
+    assert tried() == [401] * 4
 
 
 def test_a_large_upload_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

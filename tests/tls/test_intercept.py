@@ -194,7 +194,8 @@ async def test_a_side_that_was_reset_ends_its_tunnel_quietly() -> None:
         for peer in peers:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
-        await Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", 1))._relay((over, writers[0]), (over, writers[1]))
+        proxy = Intercept(token=TOKEN, names=FAL_HOSTS, target=("127.0.0.1", 1))
+        await proxy._relay((over, writers[0]), (over, writers[1]))
         for writer in writers:
             writer.close()
 

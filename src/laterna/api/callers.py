@@ -8,6 +8,7 @@ from laterna.api.services import Services
 from laterna.catalog.endpoint_id import parse_endpoint_id
 from laterna.errors import Forbidden, Unauthorized
 from laterna.tenants.caller import API, Caller
+from laterna.tenants.tokens import Token
 
 APP_TOKEN = "fal_jwt_token"  # query parameter
 APP_PURPOSE = "app"  # of a token that calls endpoints
@@ -24,7 +25,7 @@ async def caller_of(connection: HTTPConnection, services: Services, endpoint_id:
         caller = await services.keys.authenticate(connection.headers.get("authorization"))
         caller.need(API)
         return caller
-    said = services.tokens.verify(token, APP_PURPOSE)
+    said = await _said(services, token, APP_PURPOSE)
     if not _opens(said.apps, endpoint_id):
         raise Forbidden(f"the token does not open {endpoint_id!r}; ask for one with it among allowed_apps")
     return Caller(tenant=said.tenant, key_id=said.key_id, scopes=frozenset({API}))
@@ -35,7 +36,7 @@ async def uploader_of(connection: HTTPConnection, services: Services) -> Caller:
     scheme, _, text = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or text.count(".") != 2:
         return await caller_of(connection, services)
-    said = services.tokens.verify(text.strip(), UPLOAD_PURPOSE)
+    said = await _said(services, text.strip(), UPLOAD_PURPOSE)
     return Caller(tenant=said.tenant, key_id=said.key_id, scopes=frozenset({API}))
 
 
@@ -44,12 +45,19 @@ def upload_token(services: Services, caller: Caller, key: str, seconds: float) -
     return services.tokens.mint(caller, f"{UPLOAD_PURPOSE}:{key}", seconds)
 
 
-def holder_of(services: Services, token: str, key: str) -> Caller:
+async def holder_of(services: Services, token: str, key: str) -> Caller:
     """The caller whose upload token of this very file it is. Raises Unauthorized for any other."""
     if not token:
         raise Unauthorized("the address of an upload carries a token; use it as it was given")
-    said = services.tokens.verify(token, f"{UPLOAD_PURPOSE}:{key}")
+    said = await _said(services, token, f"{UPLOAD_PURPOSE}:{key}")
     return Caller(tenant=said.tenant, key_id=said.key_id, scopes=frozenset({API}))
+
+
+async def _said(services: Services, token: str, purpose: str) -> Token:
+    """What a token says while the key that had it made is good."""
+    said = services.tokens.verify(token, purpose)
+    await services.keys.check(said.key_id)
+    return said
 
 
 def _opens(apps: tuple[str, ...], endpoint_id: str) -> bool:

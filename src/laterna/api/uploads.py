@@ -104,7 +104,7 @@ class Uploads:
     async def put(self, request: Request) -> Response:
         """The file of an address that `initiate` handed out."""
         key, name = request.path_params["key"], request.path_params["name"]
-        caller = holder_of(self._services, request.query_params.get("upload_token", ""), key)
+        caller = await holder_of(self._services, request.query_params.get("upload_token", ""), key)
         with self._writing(key):
             if await self._exists(key):
                 raise Conflict("this address was used before; ask for a new one")
@@ -114,7 +114,7 @@ class Uploads:
     async def put_part(self, request: Request) -> Response:
         """One part; both clients' ways of reading its etag are served."""
         key, number = request.path_params["key"], request.path_params["number"]
-        self._holder(request)
+        await self._holder(request)
         data = await read_body(request, min(LARGEST_PART, self._limit))
         if await self._parts.size(key) + len(data) > self._limit:
             await self._parts.abort(key)
@@ -125,7 +125,7 @@ class Uploads:
     async def complete(self, request: Request) -> Response:
         """Join the parts, which come in any order."""
         key, name = request.path_params["key"], request.path_params["name"]
-        caller, kept = self._holder(request)
+        caller, kept = await self._holder(request)
         listed = _listed(await read_json(request, SMALL_BODY))
         with self._writing(key):
             if not await self._exists(key):  # a client that did not hear of its success asks again
@@ -195,9 +195,9 @@ class Uploads:
         kept = lifetime(request.headers.get(LIFECYCLE)) or 0
         return f"{kept}-{upload_token(self._services, caller, key, 24 * TOKEN_SECONDS)}"
 
-    def _holder(self, request: Request) -> tuple[Caller, int | None]:
+    async def _holder(self, request: Request) -> tuple[Caller, int | None]:
         kept, _, token = request.path_params["upload"].partition("-")
-        return holder_of(self._services, token, request.path_params["key"]), _seconds(kept)
+        return await holder_of(self._services, token, request.path_params["key"]), _seconds(kept)
 
 
 def _url(request: Request, key: str, name: str) -> str:

@@ -141,12 +141,20 @@ class Keys:
             raise Unauthorized("no such key, or it has ended; the server's first key is in its data folder")
         return caller
 
+    async def check(self, key_id: str) -> None:
+        """Raises Unauthorized unless the key is good: for what was made with it and is still about."""
+        one = select(api_keys).where(api_keys.c.id == key_id)
+        row = await self._store.read(lambda connection: connection.execute(one).mappings().first())
+        if row is None or not self._lives(_key(row)):
+            raise Unauthorized("the key that had this token made has ended; ask for a new token with a good key")
+
+    def _lives(self, key: Key) -> bool:
+        return key.revoked_us is None and (key.expires_us is None or key.expires_us > self._clock.now_us())
+
     async def _good(self, text: str) -> Caller | None:
         key_id, colon, secret = text.partition(":")
         key = await self._find(_hash(secret if colon else text))
-        if key is None or key.revoked_us is not None or (colon and not _same(key.id, key_id)):
-            return None
-        if key.expires_us is not None and key.expires_us <= self._clock.now_us():
+        if key is None or not self._lives(key) or (colon and not _same(key.id, key_id)):
             return None
         return Caller(tenant=key.tenant, key_id=key.id, scopes=key.scopes)
 

@@ -1,6 +1,7 @@
 """Short-lived signed tokens: what a browser or an upload carries in a key's place. JWT, HS256, a secret a data folder.
 
-They cannot be taken back, so they live minutes; nothing of them is stored.
+Nothing of them is stored: they live a day at most (uploads in parts; the others minutes), and who takes one also asks
+`Keys.check` whether the key that had it made is still good.
 """
 
 from __future__ import annotations
