@@ -101,11 +101,10 @@ def test_fields_of_fals_schemas_without_a_meaning_here_are_accepted_and_unknown_
     assert job == made(flux(), seed=1)
 
 
-@pytest.mark.parametrize("field", ["loras", "embeddings"])
-def test_what_cannot_be_honoured_is_refused_by_name(field: str) -> None:
-    assert made(diffusion(), **{field: []})
-    wrong = problem(diffusion(), **{field: [{"path": "x"}]})
-    assert (wrong.loc, wrong.type) == (("body", field), "feature_not_supported")
+def test_what_cannot_be_honoured_is_refused_by_name() -> None:
+    assert made(diffusion(), embeddings=[])
+    wrong = problem(diffusion(), embeddings=[{"path": "x"}])
+    assert (wrong.loc, wrong.type) == (("body", "embeddings"), "feature_not_supported")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture, Stage
+from laterna.lora.adapters import Adapters
 from laterna.samplers import get_sampler
 from laterna.samplers.noise import NoiseSchedule
 from laterna.scheduler.cost import CostModel
@@ -36,6 +37,7 @@ class Toy:
 
     samplers: tuple[str, ...] = ("ddim", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm")
     resident_bytes: int = 1000
+    adapters: Adapters | None = None
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -25,6 +25,7 @@ def test_samplers_and_grain_are_the_familys_own(name: str, model: Callable[[str]
     traits = TRAITS[FAMILY.get(name, name)]
     assert set(family.samplers) == set(traits.samplers)
     assert family.grain() == traits.grain
+    assert (family.adapters is not None) == traits.adapters
 
 
 NOISES = (

@@ -15,7 +15,7 @@ import pytest
 
 from laterna.errors import AddressRefused, FetchError, FetchTimeout, FetchTooLarge, WrongContentType
 from laterna.media.addresses import IPAddress
-from laterna.media.fetch import MAX_REDIRECTS, Fetched, Fetcher
+from laterna.media.fetch import MAX_REDIRECTS, Fetched, Fetcher, Version
 from laterna.tls.certificates import ensure_certificates
 from tests.media.sites import page, redirect, site, stream
 
@@ -315,3 +315,24 @@ async def test_tls_verifies_the_name_and_not_the_address(tmp_path: Path) -> None
             await get(Fetcher(allow=LOOPBACK, resolver=names), web.url("/", name="pictures.example", scheme="https"))
         with pytest.raises(AddressRefused, match="https to http"):
             await get(trusting, web.url("/down", name="pictures.example", scheme="https"))
+
+
+async def test_a_known_version_is_not_fetched_again(tmp_path: Path) -> None:
+    known = Version(etag='"7"', last_modified="Wed, 21 Oct 2015 07:28:00 GMT")
+    options = {"limit_bytes": MB, "timeout_s": 10.0}
+    async with site() as web:
+        fetcher = Fetcher(allow=LOOPBACK)
+        web.pages["/a"] = page(b"new", ETag='"8"')
+        found = await fetcher.refresh(web.url("/a"), tmp_path / "a", known, **options)  # type: ignore[arg-type]
+        assert found is not None
+        assert found.version == Version(etag='"8"')
+        web.pages["/a"] = page(status="304 Not Modified")
+        assert await fetcher.refresh(web.url("/a"), tmp_path / "a", known, **options) is None  # type: ignore[arg-type]
+        with pytest.raises(FetchError, match="304"):
+            await fetcher.download(web.url("/a"), tmp_path / "b", **options)  # type: ignore[arg-type]
+    assert found.path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+    asked = web.requests[0]
+    assert 'If-None-Match: "7"' in asked
+    assert "If-Modified-Since: Wed, 21 Oct 2015 07:28:00 GMT" in asked
+    assert "If-None-Match" not in web.requests[2]

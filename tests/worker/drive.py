@@ -25,13 +25,13 @@ PATIENCE_SECONDS = 60.0
 class Driven:
     """One process, and all that it said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **places: Any) -> None:
         self.media = folder / "media"
         self.costs = folder / "costs-cpu.json"
         self.heard: list[FromWorker] = []
         self.ours, theirs = socket.socketpair()
         self.ours.settimeout(PATIENCE_SECONDS)
-        station = Station(name="w", device="cpu", media=str(self.media), state=str(folder), threads=1)
+        station = Station(name="w", device="cpu", media=str(self.media), state=str(folder), threads=1, **places)
         command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), msgspec.json.encode(station).decode()]
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
@@ -82,8 +82,9 @@ class Driven:
 
 
 @contextmanager
-def worker(folder: Path) -> Iterator[Driven]:
-    driven = Driven(folder)
+def worker(folder: Path, **places: Any) -> Iterator[Driven]:
+    """`places`: further fields of its station."""
+    driven = Driven(folder, **places)
     try:
         driven.until(Ready)
         yield driven

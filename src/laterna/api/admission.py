@@ -11,6 +11,7 @@ from laterna.api.asked import query_input, read_asked
 from laterna.api.bodies import read_json
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
+from laterna.api.own_files import with_own_files
 from laterna.api.services import Services
 from laterna.requests.requests import Receipt, Submission
 from laterna.tenants.caller import Caller
@@ -68,6 +69,7 @@ async def submit(
     card, endpoint = services.catalog.endpoint(endpoint_id)
     asked = read_asked(request)
     job = endpoint.contract.normalise(endpoint.contract.parse(raw))
+    job = await with_own_files(services, caller, job)
     if (refused := services.refusal(card.ref())) is not None:
         raise refused
     now = services.clock.now_us()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from laterna.contracts.loras import Loras
 from laterna.contracts.sizes import ImageSize, SizeLimits, size_type
 
 PROMPT_CHARACTERS = 4000
@@ -49,6 +50,7 @@ class TextToImageInput(BaseModel):
     num_inference_steps: int = Field(25, ge=1, le=50, description="The number of denoising steps.")
     seed: Seed = Field(None, description="The same seed and the same input make the same image. Random when absent.")
     num_images: Count = Field(1, description="The number of images to generate.")
+    loras: Loras = Field([], description="LoRA weights that change the model; all act at once.")
     sync_mode: bool = Field(False, description="Return the images as data URIs and keep nothing of them.")
     enable_safety_checker: bool = Field(True, description="Accepted for compatibility: this server checks no image.")
 
@@ -70,7 +72,6 @@ class StableDiffusionTextToImage(TextToImageInput):
     negative_prompt: Prompt = Field("", description="What the image should not show.")
     guidance_scale: float = Field(7.5, ge=0, le=20, description="How closely the image follows the prompt.")
     format: Literal["jpeg", "png"] = Field("jpeg", description="The format of the generated image.")
-    loras: Annotated[list[Any], Unsupported] = Field([], description="LoRA weights: not supported here yet.")
     embeddings: Annotated[list[Any], Unsupported] = Field([], description="Embeddings: not supported here yet.")
     expand_prompt: Annotated[bool, Unsupported] = Field(False, description="Not supported here.")
     sampler: Sampler = Field(None, description="The sampler; the model's own when absent. No field of fal's.")

@@ -83,7 +83,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 class Progress(_Message, frozen=True, kw_only=True, tag="progress"):
     lease: Lease
-    stage: str  # load, encode, denoise or decode
+    stage: str  # fetch, load, encode, denoise or decode
     step: int  # denoising steps done by the slowest sample
     steps: int  # of how many
     batch: int  # samples in the call

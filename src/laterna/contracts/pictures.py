@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from laterna.contracts.contract import MadeFile, Overrides, Settings
-from laterna.contracts.generation import Generation, TextToImage
+from laterna.contracts.generation import Generation, Lora, TextToImage
 from laterna.contracts.inputs import FluxTextToImage, SpriteTextToImage, StableDiffusionTextToImage, TextToImageInput
 from laterna.contracts.narrow import SIZE, narrowed, size_limits
 from laterna.contracts.outputs import ImagesOutput
@@ -64,6 +64,8 @@ class Pictures:
         if step % traits.grain and not is_fixed:
             raise ValueError(f"{SIZE}.multiple_of = {step!r}: family {family!r} needs multiples of {traits.grain}")
         completed = {**fields, SIZE: size}
+        if not traits.adapters:
+            completed["loras"] = {"max_length": 0}
         if "sampler" in self.input.model_fields:
             completed["sampler"] = offered = {"choices": traits.samplers, **fields.get("sampler", {})}
             if wrong := set(offered["choices"]) - set(traits.samplers):
@@ -106,6 +108,7 @@ class Pictures:
             sampler=self._sampler(asked),
             seed=chosen if asked.seed is None else asked.seed,
             count=asked.num_images,
+            loras=tuple(Lora(path=one.path, scale=one.scale) for one in asked.loras),
             image_format=str(getattr(asked, "output_format", None) or getattr(asked, "format", "png")),
             inline=asked.sync_mode,
         )

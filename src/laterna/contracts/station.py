@@ -9,6 +9,17 @@ import msgspec
 NO_TORCH = 78  # exit status of a worker whose packages that run models are not installed
 
 
+class Adapters(msgspec.Struct, frozen=True, kw_only=True):
+    """Where adapters come from and how much room they may take."""
+
+    own: str  # folder of the operator's, by name
+    cache: str  # folder of those that were fetched; all workers share it
+    largest_bytes: int  # of one
+    cache_bytes: int  # of the folder
+    memory_bytes: int  # on the device
+    fetch_allow: tuple[str, ...] = ()  # private networks that may be fetched from
+
+
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """One worker's place, passed as JSON on its command line."""
 
@@ -18,6 +29,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     state: str  # folder for what the worker learns (costs)
     memory_gb: float = 0.0  # for models; 0 means a safe share of what there is
     threads: int = 0  # CPU threads; 0 means one a core
+    adapters: Adapters | None = None  # absent: models are served without any
 
     @property
     def costs_file(self) -> Path:

@@ -22,10 +22,11 @@ class Traits:
 
     samplers: tuple[str, ...]
     grain: int = 8  # pixels; sides are multiples of it, with the autoencoders of the published checkpoints
+    adapters: bool = True  # whether its layers take LoRAs
 
 
 TRAITS = {  # family -> its traits
-    "blank": Traits(samplers=(*DIFFUSION_SAMPLERS, *FLOW_SAMPLERS)),
+    "blank": Traits(samplers=(*DIFFUSION_SAMPLERS, *FLOW_SAMPLERS), adapters=False),
     "flux": Traits(samplers=FLOW_SAMPLERS, grain=16),
     "stable_diffusion": Traits(samplers=DIFFUSION_SAMPLERS),
 }

@@ -65,7 +65,7 @@ class Estimates:
         if view.settled:
             return None
         progress = self._running.get(view.request_id)
-        if progress is not None and progress.stage != "load":
+        if progress is not None and progress.stage not in ("fetch", "load"):
             return progress.remaining_s
         own = self._own(view)
         if own is None:

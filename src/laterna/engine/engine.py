@@ -214,6 +214,8 @@ class Engine:
             sample.latent = result.beginning.latent
             sample.history = result.history
             self._policy.put(self._candidate(sample))
+            for remark in result.conditioning.remarks if sample.index == 0 else ():
+                self._audience.say(Note(lease=sample.run.order.lease, level="WARN", message=remark))
 
     def _settle_denoised(self, family: Family, members: Sequence[Sample], results: Sequence[runner.Denoised]) -> None:
         for sample, result in zip(members, results, strict=True):

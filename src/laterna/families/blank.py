@@ -18,6 +18,7 @@ from laterna.families.checks import begin_schedule, check_job
 from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
 from laterna.families.pictures import to_pictures
 from laterna.families.settings import seconds_setting
+from laterna.lora.adapters import Adapters
 from laterna.lora.library import Library
 from laterna.samplers import SAMPLERS
 from laterna.samplers.noise import DiffusionNoise, FlowNoise
@@ -34,6 +35,7 @@ class Blank:
     """Latents are one colour, [3]."""
 
     resident_bytes: int = 0
+    adapters: Adapters | None = None
     samplers: tuple[str, ...] = tuple(SAMPLERS)
 
     def __init__(self, device: torch.device, step_seconds: float) -> None:

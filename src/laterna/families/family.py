@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from laterna.contracts.generation import TextToImage
+from laterna.lora.adapters import Adapters
 from laterna.samplers.schedule import Schedule
 
 Stage = Literal["denoise", "decode"]
@@ -51,6 +52,11 @@ class Family(Protocol):
 
     resident_bytes: int  # parameters and buffers, measured
     samplers: tuple[str, ...]  # names that its jobs may ask for
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """What applies the LoRAs of its jobs; None for a network that takes none."""
+        ...
 
     def grain(self) -> int:
         """Width and height are multiples of so many pixels."""

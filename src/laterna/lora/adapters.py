@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from laterna.contracts.generation import Lora
-from laterna.errors import InvalidInput, Problem
+from laterna.errors import AdapterError, InvalidInput, Problem
 from laterna.lora.adapter import Adapter
 from laterna.lora.composition import Composition
 from laterna.lora.layers import DENOISERS, ENCODERS, Layer, Layers, Names, Place
@@ -54,12 +54,18 @@ class Adapters:
             if stack:
                 raise InvalidInput(Problem(loc=("body", "loras"), msg="this model takes no adapters; leave them out"))
             return []
-        return [self._library.adapter(self._layers, lora.digest) for lora in stack]
+        return [self._fitted(self._library, number, lora) for number, lora in enumerate(stack)]
+
+    def _fitted(self, library: Library, number: int, lora: Lora) -> Adapter:
+        try:
+            return library.adapter(self._layers, lora.digest)
+        except AdapterError as error:
+            raise type(error)(f"loras[{number}].path: {error.message}") from error
 
     def remarks(self, stack: Stack) -> tuple[str, ...]:
         """What the sender of a request should know of its adapters."""
-        found = [(lora, adapter.remark()) for lora, adapter in self._pairs(stack)]
-        return tuple(f"{lora.path}: {remark}" for lora, remark in found if remark)
+        found = [adapter.remark() for adapter in self.fitted(stack)]
+        return tuple(f"loras[{number}]: {remark}" for number, remark in enumerate(found) if remark)
 
     def of_words(self, stack: Stack) -> Stack:
         """The part of the stack that acts on the text encoders: samples with equal ones may share an encoding."""

@@ -45,6 +45,22 @@ class Fetched:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Version:
+    """How a server tells one state of a resource from the next."""
+
+    etag: str | None = None  # absent where it does not say
+    last_modified: str | None = None  # absent where it does not say
+
+    def conditions(self) -> dict[str, str]:
+        """Headers that ask for the resource only if it is another one by now."""
+        asked = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in asked.items() if value}
+
+
+UNKNOWN = Version()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Downloaded:
     """A resource on disk."""
 
@@ -53,6 +69,14 @@ class Downloaded:
     sha256: str  # hex digest of the file
     content_type: str  # as in Fetched
     url: str  # as in Fetched
+    version: Version = UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    content_type: str
+    target: Target  # after redirects
+    version: Version
 
 
 class Fetcher:
@@ -90,13 +114,31 @@ class Fetcher:
         async def sink(piece: bytes) -> None:
             content.extend(piece)
 
-        kind, target = await self._fetch(url, sink, limit_bytes, timeout_s, content_types)
-        return Fetched(content=bytes(content), content_type=kind, url=target.url)
+        answer = await self._fetch(url, sink, limit_bytes, timeout_s, content_types)
+        assert answer is not None
+        return Fetched(content=bytes(content), content_type=answer.content_type, url=answer.target.url)
 
     async def download(
         self, url: str, path: Path, *, limit_bytes: int, timeout_s: float, content_types: tuple[str, ...] | None = None
     ) -> Downloaded:
         """Fetch into a file that appears complete or not at all. Raises as `get` does; data: URIs are refused."""
+        found = await self.refresh(
+            url, path, UNKNOWN, limit_bytes=limit_bytes, timeout_s=timeout_s, content_types=content_types
+        )
+        assert found is not None
+        return found
+
+    async def refresh(
+        self,
+        url: str,
+        path: Path,
+        known: Version,
+        *,
+        limit_bytes: int,
+        timeout_s: float,
+        content_types: tuple[str, ...] | None = None,
+    ) -> Downloaded | None:
+        """As `download`, or None where the server says that the resource is still the version that is known."""
         digest = hashlib.sha256()
         partial = path.with_name(f"{path.name}.{os.urandom(6).hex()}.part")
         try:
@@ -106,12 +148,21 @@ class Fetcher:
                     digest.update(piece)
                     await asyncio.to_thread(file.write, piece)
 
-                kind, target = await self._fetch(url, sink, limit_bytes, timeout_s, content_types)
+                answer = await self._fetch(url, sink, limit_bytes, timeout_s, content_types, known)
                 size = file.tell()
+            if answer is None:
+                return None
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-        return Downloaded(path=path, size_bytes=size, sha256=digest.hexdigest(), content_type=kind, url=target.url)
+        return Downloaded(
+            path=path,
+            size_bytes=size,
+            sha256=digest.hexdigest(),
+            content_type=answer.content_type,
+            url=answer.target.url,
+            version=answer.version,
+        )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = 15.0) -> int:
         """Post a body and return the status, whatever it is. Follows no redirects and reads no answer."""
@@ -120,17 +171,26 @@ class Fetcher:
             return response.status
 
     async def _fetch(
-        self, url: str, sink: Sink, limit_bytes: int, timeout_s: float, accepted: tuple[str, ...] | None
-    ) -> tuple[str, Target]:
-        target = targets.parse(url)
+        self,
+        url: str,
+        sink: Sink,
+        limit_bytes: int,
+        timeout_s: float,
+        accepted: tuple[str, ...] | None,
+        known: Version = UNKNOWN,
+    ) -> _Answer | None:
+        """None where the server says that it is still the version that is known."""
+        target, conditions = targets.parse(url), known.conditions()
         async with _limits(timeout_s, target):
             for _ in range(MAX_REDIRECTS + 1):
-                async with self._open("GET", target, {}, None) as response:
+                async with self._open("GET", target, conditions, None) as response:
+                    if response.status == 304 and conditions:
+                        return None
                     if response.status == 200:
                         kind = bodies.content_type(response, accepted, target)
                         async for piece in bodies.read(response, limit_bytes=limit_bytes, source=target):
                             await sink(piece)
-                        return kind, target
+                        return _Answer(content_type=kind, target=target, version=_version(response))
                     target = _next(response, target)
         raise FetchError(f"{targets.parse(url)} redirects more than {MAX_REDIRECTS} times")
 
@@ -155,6 +215,10 @@ def _from_data(url: str, limit_bytes: int, accepted: tuple[str, ...] | None) -> 
     kind, content = decode_data_uri(url, limit_bytes=limit_bytes)
     bodies.check_type(kind, accepted, "the data: URI")
     return Fetched(content=content, content_type=kind, url="data:")
+
+
+def _version(response: httpcore2.Response) -> Version:
+    return Version(etag=bodies.header(response, b"etag"), last_modified=bodies.header(response, b"last-modified"))
 
 
 def _next(response: httpcore2.Response, target: Target) -> Target:

@@ -109,6 +109,16 @@ class MediaStore:
         except FileNotFoundError as error:
             raise _missing(key) from error
 
+    def copy_sync(self, key: str, path: Path) -> None:
+        """Write the object to a new file."""
+        try:
+            found = obstore.get(self.store, object_path(key))
+        except FileNotFoundError as error:
+            raise _missing(key) from error
+        with path.open("xb") as file:
+            for piece in found.stream(min_chunk_size=PIECE):
+                file.write(bytes(piece))
+
     async def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Slice:
         """Bytes `start` to `stop` (exclusive, None: the end). ValueError for a range that lies outside the object."""
         size = await self.size(key)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from laterna.config import Settings
-from laterna.contracts.station import Station
+from laterna.contracts.station import Adapters, Station
 
 
 def stations(settings: Settings) -> list[Station]:
@@ -21,9 +21,21 @@ def stations(settings: Settings) -> list[Station]:
             state=str(settings.data),
             memory_gb=settings.memory_gb,
             threads=settings.threads,
+            adapters=adapters(settings),
         )
         for device in settings.devices or found()
     ]
+
+
+def adapters(settings: Settings) -> Adapters:
+    return Adapters(
+        own=str(settings.loras),
+        cache=str(settings.data / "cache" / "loras"),
+        largest_bytes=round(settings.lora_mb * 1e6),
+        cache_bytes=round(settings.lora_disk_gb * 1e9),
+        memory_bytes=round(settings.lora_memory_gb * 2**30),
+        fetch_allow=settings.fetch_allow,
+    )
 
 
 def found() -> tuple[str, ...]:

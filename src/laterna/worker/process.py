@@ -1,8 +1,8 @@
 """A worker: the loop around one engine in a process of its own.
 
-Takes orders between two device calls, has finished pictures stored, and says what happened. It beats once a second
-from a thread of its own, so that a long call or a large model being loaded costs no lease. It ends when it is told to
-or when the server is gone; what it held then goes back to the queue by the server's doing.
+Takes orders between two device calls, has their adapters fetched and finished pictures stored, and says what happened.
+It beats once a second from a thread of its own, so that a long call or a large model being loaded costs no lease. It
+ends when it is told to or when the server is gone; what it held then goes back to the queue by the server's doing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from laterna.clock import Clock, SystemClock
-from laterna.contracts.generation import ModelRef
+from laterna.contracts.generation import Lora, ModelRef
 from laterna.contracts.messages import (
     VERSION,
     Assign,
@@ -22,6 +23,7 @@ from laterna.contracts.messages import (
     Finished,
     FromWorker,
     Lease,
+    Note,
     Observation,
     Progress,
     Ready,
@@ -36,12 +38,16 @@ from laterna.engine.run import Run
 from laterna.errors import ExecutionError, RequestCancelled
 from laterna.families import load_family
 from laterna.families.family import Family, Picture
+from laterna.lora.library import Library
+from laterna.lora.shelf import Shelf
 from laterna.media.objects import MediaStore
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
-from laterna.worker.device import Device, open_device
+from laterna.worker.device import open_device
+from laterna.worker.fetching import Fetching
 from laterna.worker.link import Link
 from laterna.worker.outputs import Outputs
+from laterna.worker.sources import Sources
 
 BEAT_SECONDS = 1.0
 IDLE_SECONDS = 0.5
@@ -61,8 +67,10 @@ class Worker:
         self._device = open_device(station.device, station.memory_gb, station.threads)
         self._costs = CostModel.load(station.costs_file)
         self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
+        self._library, self._fetching = self._adapters(clock)
+        self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
         device = self._device
-        residency = Residency(lambda ref: _load(ref, device), device.memory_bytes, clock, device.widening)
+        residency = Residency(self._load, device.memory_bytes, clock, device.widening)
         self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
 
     def serve(self) -> None:
@@ -105,18 +113,55 @@ class Worker:
         if isinstance(order, Assign):
             with self._lock:
                 self._held[order.lease.token] = order.lease
-            self._engine.submit(order)
+            if self._fetching is not None and order.generation.loras:
+                self._fetching.begin(order)
+            else:
+                self._engine.submit(order)
         elif isinstance(order, Cancel):
             self._cancel(order.lease)
         elif isinstance(order, Watch):
             self._engine.watch(order.lease)
 
     def _cancel(self, lease: Lease) -> None:
-        """Wherever it is: being computed or being stored."""
+        """Wherever it is: waiting for adapters, being computed or being stored."""
+        if self._fetching is not None and self._fetching.cancel(lease):
+            return
         if not self._engine.cancel(lease):
             run = self._outputs.stop(lease)
             if run is not None:
                 self._engine.fail(run, RequestCancelled.code, "the request was cancelled")
+
+    def _adapters(self, clock: Clock) -> tuple[Library | None, Fetching | None]:
+        place = self._station.adapters
+        if place is None:
+            return None, None
+        shelf = Shelf(Path(place.cache), place.cache_bytes)
+        sources = Sources(place, shelf, MediaStore(Path(self._station.media)), clock)
+        return Library(shelf, place.memory_bytes), Fetching(sources, self._prepare, self._say, self._fetched)
+
+    def _load(self, ref: ModelRef) -> Family:
+        family = load_family(ref, self._device.place, self._device.dtype, self._library)
+        self._families[ref.name] = family
+        return family
+
+    def _prepare(self, model: ModelRef, loras: tuple[Lora, ...]) -> None:
+        """Told by the fetching threads: fit adapters ahead to a model that is in memory."""
+        family = self._families.get(model.name)
+        if family is not None and family.adapters is not None:
+            family.adapters.fitted(loras)
+
+    def _fetched(self, order: Assign) -> None:
+        """Told by the fetching threads."""
+        self._link.later(lambda: self._admit(order))
+
+    def _admit(self, order: Assign) -> None:
+        assert self._fetching is not None
+        if not self._fetching.release(order.lease):
+            return
+        for number, lora in enumerate(order.generation.loras):
+            told = f"loras[{number}]: sha256:{lora.digest} at scale {lora.scale:g}"
+            self._say(Note(lease=order.lease, level="INFO", message=told))
+        self._engine.submit(order)
 
     def _unstored(self, run: Run, message: str) -> None:
         """Told by the outputs' thread."""
@@ -152,7 +197,3 @@ class Worker:
             with self._lock:
                 leases, self._seen, seen = list(self._held.values()), [], self._seen
             self._link.say(Beat(leases=leases, resident=self._engine.resident(), observed=seen))
-
-
-def _load(ref: ModelRef, device: Device) -> Family:
-    return load_family(ref, device.place, device.dtype)
