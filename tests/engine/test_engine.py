@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laterna.clock import ManualClock, SystemClock
-from laterna.contracts.generation import ModelRef, TextToImage
+from laterna.contracts.generation import Lora, ModelRef, TextToImage
 from laterna.contracts.messages import Lease, Progress, Started
 from laterna.engine.engine import Engine
 from laterna.engine.metering import divide
@@ -259,3 +259,17 @@ def test_a_model_is_counted_as_wide_as_the_device_loads_it() -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def test_calls_tell_how_many_of_their_samples_have_adapters() -> None:
+    heard = Heard()
+    running = engine(Toy(), heard)
+    running.submit(order("plain", job(steps=2)))
+    running.submit(order("worn", job(steps=2, count=2, loras=(Lora(path="a/b", digest="0"),))))
+    drain(running)
+    assert {(seen.stage, seen.batch, seen.adapters) for seen in heard.observed} <= {
+        ("encode", 3, 2), ("encode", 1, 0), ("encode", 2, 2),
+        ("denoise", 3, 2), ("denoise", 1, 0), ("denoise", 2, 2),
+        ("decode", 3, 0), ("decode", 1, 0), ("decode", 2, 0),
+    }  # fmt: skip
+    assert sum(seen.adapters for seen in heard.observed if seen.stage == "denoise") == 4

@@ -118,6 +118,7 @@ def _candidate(one: Waiting, model: ModelRef) -> Candidate:
         tokens=1 if job is None else work_tokens(job),
         steps_left=0 if job is None else job.steps,
         samples=1 if job is None else job.count,
+        adapters=job.count if job is not None and job.loras else 0,
         tenant=one.tenant,
         priority=one.priority,
         created_us=one.created_us,

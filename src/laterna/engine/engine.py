@@ -140,6 +140,7 @@ class Engine:
             priority=order.priority,
             created_us=order.created_us,
             finish_by_us=order.finish_by_us,
+            adapters=_adapted(sample, sample.stage),
         )
 
     def _group(self, sample: Sample) -> Hashable:
@@ -204,6 +205,7 @@ class Engine:
                 tokens=sum(work) // len(work),
                 batch=len(members),
                 device_ns=device_ns,
+                adapters=sum(_adapted(sample, plan.stage) for sample in members),
             )
         )
 
@@ -268,6 +270,11 @@ class Engine:
     def _fail_all(self, ref: ModelRef, error: LaternaError) -> None:
         for run in {s.run for s in self._samples if s.run.order.model == ref}:
             self.fail(run, error.code, error.message)
+
+
+def _adapted(sample: Sample, stage: str) -> int:
+    """1 for a sample whose adapters act in the stage; none act in decoding."""
+    return int(bool(sample.job.loras) and stage != "decode")
 
 
 def _members(plan: StepPlan, samples: Iterable[Sample]) -> list[Sample]:
