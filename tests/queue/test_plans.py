@@ -58,6 +58,7 @@ async def use_everything(w: World) -> None:
     await requests.page(DEFAULT_TENANT, page.cursor, 1)
     await requests.logs(DEFAULT_TENANT, first.request_id)
     await requests.usage(DEFAULT_TENANT, first.request_id)
+    await requests.attempts(DEFAULT_TENANT, first.request_id)
     await requests.raw_input(DEFAULT_TENANT, first.request_id)
     await requests.delete_payloads(DEFAULT_TENANT, first.request_id)
     await files.page(DEFAULT_TENANT, None, 1)

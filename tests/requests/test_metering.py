@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from laterna.billing.quotes import Price
-from laterna.contracts.messages import Lease
+from laterna.contracts.messages import Lease, Span
 from laterna.tenants.keys import DEFAULT_TENANT
 from tests.requests.conftest import SPENT, World, artifact, failed, finished, world
 
@@ -94,5 +94,28 @@ def test_files_of_a_result_that_came_too_late_are_to_go(tmp_path: Path) -> None:
         assert await w.requests.sweep() == [], "what was settled is kept, however often it is told"
         view = await w.requests.get(DEFAULT_TENANT, old.request_id)
         assert [(made.key, made.deleted) for made in view.outputs] == [("good", False)]
+
+    play(tmp_path, scene)
+
+
+def test_a_timeline_is_kept_with_its_attempt_and_shown_to_its_owner_alone(tmp_path: Path) -> None:
+    spans = [Span(stage="denoise", start_ns=3, device_ns=10**12, calls=9, smallest=1, largest=16)]
+
+    async def scene(w: World) -> None:
+        first = (await w.leased()).lease
+        await crash(w, first)
+        [again] = await w.requests.lease("gpu", 1)
+        await w.requests.started(again.lease)
+        await w.requests.fail(failed(again.lease, timeline=spans))
+        request_id = first.request_id
+        lost, told = await w.requests.attempts(DEFAULT_TENANT, request_id)
+        assert (lost.number, lost.worker, lost.outcome, lost.timeline, lost.device_ns) == (1, "cpu", "lost", (), None)
+        assert (told.number, told.worker, told.outcome, told.device_ns) == (2, "gpu", "failed", 105)
+        assert (told.timeline, told.started_us, told.ended_us) == (tuple(spans), w.clock.now_us(), w.clock.now_us())
+        await w.requests.fail(failed(first, timeline=spans[:1]))
+        assert (await w.requests.attempts(DEFAULT_TENANT, request_id))[0].timeline == tuple(spans), (
+            "though it came late"
+        )
+        assert await w.requests.attempts("stranger", request_id) == []
 
     play(tmp_path, scene)

@@ -30,7 +30,13 @@ def test_pictures_are_stored_as_reported(shared: Driven) -> None:
     said = shared.ended(asked.lease)
     assert isinstance(said, Finished)
     assert [made.seed for made in said.artifacts] == [5, 6]
-    assert {item.stage for item in said.spent} == {"encode", "denoise", "decode"}
+    assert [(item.stage, item.calls) for item in said.spent] == [("encode", 2), ("denoise", 6), ("decode", 2)]
+    assert [(span.stage, span.calls, span.largest) for span in said.timeline] == [
+        ("encode", 1, 2),
+        ("denoise", 3, 2),
+        ("decode", 1, 2),
+    ]
+    assert sum(span.device_ns for span in said.timeline) == sum(item.device_ns for item in said.spent)
     colours = set()
     for made in said.artifacts:
         data = MediaStore(shared.media).get_sync(made.key)
@@ -60,6 +66,7 @@ def test_a_store_that_fails_is_told_once_and_the_rest_is_not_computed(shared: Dr
     assert isinstance(said, Failed)
     assert (said.code, said.retry) == (ExecutionError.code, True)
     assert sum(item.device_ns for item in said.spent) > 0
+    assert sum(span.device_ns for span in said.timeline) == sum(item.device_ns for item in said.spent)
     shared.idle()
     shared.mend_store()
     again = order("restored", count=3)

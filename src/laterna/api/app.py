@@ -19,6 +19,7 @@ from laterna.api.hosts import Hosts
 from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.platform import Platform
+from laterna.api.platform_requests import PlatformRequests
 from laterna.api.proxy import Proxy
 from laterna.api.services import Services
 from laterna.api.tokens import AppTokens
@@ -29,7 +30,7 @@ from laterna.errors import LaternaError, NotFound
 def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # The last takes any path.
-    surfaces = (Page, Health, Platform, AppTokens, Uploads, Downloads, OpenAI, FalQueue, FalRun)
+    surfaces = (Page, Health, Platform, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI, FalQueue, FalRun)
     routed = Starlette(
         routes=[route for surface in surfaces for route in surface(services).routes()],
         exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},

@@ -8,16 +8,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from laterna.api.errors import STATUS
 from laterna.api.hosts import Origin, origin_of
 from laterna.api.services import Services
 from laterna.catalog.card import Card, Endpoint
 from laterna.catalog.openapi import endpoint_openapi
-from laterna.errors import EndpointNotFound, InvalidInput, LaternaError, Problem
+from laterna.errors import InvalidInput, LaternaError, Problem
 
 PAGE = 50  # models in an answer, unless asked for fewer or more
 LARGEST_PAGE = 100
 MOST_IDS = 50
 OPENAPI = "openapi-3.0"
+
+_KINDS = {401: "authorization_error", 403: "authorization_error", 404: "not_found", 429: "rate_limited"}
 
 
 class Platform:
@@ -38,14 +41,14 @@ class Platform:
         try:
             return JSONResponse(self._page(request))
         except LaternaError as error:
-            return _refusal(error)
+            return refusal(error)
 
     async def pricing(self, request: Request) -> Response:
         """What endpoints cost, those named or all."""
         try:
             found = self._chosen(_listed(request, "endpoint_id"))
         except LaternaError as error:
-            return _refusal(error)
+            return refusal(error)
         prices = [
             {
                 "endpoint_id": end.id(card),
@@ -145,7 +148,9 @@ def _cursor(text: str) -> int:
     return int(text)
 
 
-def _refusal(error: LaternaError) -> Response:
+def refusal(error: LaternaError) -> Response:
     """The platform API's own shape of errors."""
-    kind, status = ("not_found", 404) if isinstance(error, EndpointNotFound) else ("validation_error", 400)
-    return JSONResponse({"error": {"type": kind, "message": error.message}}, status)
+    status = STATUS.get(error.code, 500)
+    kind = "server_error" if status >= 500 else _KINDS.get(status, "validation_error")
+    body = {"error": {"type": kind, "message": error.message}}
+    return JSONResponse(body, 400 if kind == "validation_error" else status)

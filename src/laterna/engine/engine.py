@@ -85,7 +85,16 @@ class Engine:
         for sample in [sample for sample in self._samples if sample.run is run]:
             self._samples.remove(sample)
             self._policy.drop(id(sample))
-        self._audience.say(Failed(lease=run.order.lease, code=code, message=message, spent=run.bill(), retry=retry))
+        self._audience.say(
+            Failed(
+                lease=run.order.lease,
+                code=code,
+                message=message,
+                spent=run.bill(),
+                retry=retry,
+                timeline=run.timeline.spans(),
+            )
+        )
 
     def watch(self, lease: Lease) -> None:
         for sample in self._samples:
@@ -165,6 +174,7 @@ class Engine:
         try:
             settle = self._call(plan.stage, family, members)
         except (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, MemoryError, LaternaError) as error:
+            self._meter(plan.stage, members, begun)
             if len(members) > 1:
                 for member in members:
                     if member in self._samples:
@@ -172,7 +182,7 @@ class Engine:
             else:
                 self.fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
             return
-        self._meter(plan, members, begun)
+        self._observe(plan, members, self._meter(plan.stage, members, begun))
         settle()
 
     def _start(self, members: Iterable[Sample]) -> None:
@@ -192,17 +202,24 @@ class Engine:
         pictures = runner.decode(family, members)
         return lambda: self._settle_decoded(members, pictures)
 
-    def _meter(self, plan: StepPlan, members: Sequence[Sample], begun: int) -> None:
+    def _meter(self, stage: str, members: Sequence[Sample], begun: int) -> int:
+        """Divide the time since then among those who were in the call, and note it in their runs; returns it."""
         device_ns = self._clock.monotonic_ns() - begun
-        work = [work_tokens(sample.job) for sample in members]
-        for sample, share in zip(members, divide(device_ns, work), strict=True):
-            sample.run.charge(plan.stage, share)
+        for sample, share in zip(members, divide(device_ns, [work_tokens(s.job) for s in members]), strict=True):
+            sample.run.charge(stage, share)
             self._policy.charge(sample.run.order.tenant, share / 1e9)
+        for run in {sample.run for sample in members}:
+            since = begun if run.started_ns is None else run.started_ns
+            run.timeline.add(stage, begun - since, device_ns, len(members))
+        return device_ns
+
+    def _observe(self, plan: StepPlan, members: Sequence[Sample], device_ns: int) -> None:
+        tokens = sum(work_tokens(sample.job) for sample in members) // len(members)
         self._audience.observe(
             Observation(
                 model=plan.model,
                 stage=plan.stage,
-                tokens=sum(work) // len(work),
+                tokens=tokens,
                 batch=len(members),
                 device_ns=device_ns,
                 adapters=sum(_adapted(sample, plan.stage) for sample in members),

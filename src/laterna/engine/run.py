@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from laterna.contracts.messages import Assign, Spent
+from laterna.engine.timeline import Timeline
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,6 +20,7 @@ class Run:
     preview_ns: int = 0  # monotonic time of the last preview
     failed: bool = False  # whether its end was told
     spent: dict[str, list[int]] = field(default_factory=dict)  # stage -> [calls, device nanoseconds]
+    timeline: Timeline = field(default_factory=Timeline)  # the calls that it was in
 
     def charge(self, stage: str, device_ns: int) -> None:
         entry = self.spent.setdefault(stage, [0, 0])

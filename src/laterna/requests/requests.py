@@ -25,6 +25,7 @@ from laterna.queue.lanes import Waiting
 from laterna.queue.leasing import Chosen, Leased
 from laterna.requests import expiry, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
+from laterna.requests.attempts import Attempt, attempts_of
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Delivery
 from laterna.requests.places import Places
@@ -35,6 +36,7 @@ from laterna.store.states import SETTLED
 from laterna.store.store import Store
 
 __all__ = [
+    "Attempt",
     "CancelResult",
     "Chosen",
     "Delivery",
@@ -121,6 +123,10 @@ class Requests:
     async def usage(self, tenant: str, request_id: str) -> list[UsageLine]:
         """Device time and charge, by attempt and stage; none where there is no such request."""
         return await self._store.read(lambda c: usage_of(c, tenant, request_id))
+
+    async def attempts(self, tenant: str, request_id: str) -> list[Attempt]:
+        """Each with its worker, device time and timeline; none where there is no such request."""
+        return await self._store.read(lambda c: attempts_of(c, tenant, request_id))
 
     async def page(self, tenant: str, cursor: str | None = None, limit: int = 50, which: Filter = ALL) -> Page:
         """A page of the tenant's requests, newest first. Raises InvalidInput for a bad cursor."""

@@ -132,7 +132,15 @@ class Outputs:
             del self._runs[lease.token]
         seconds = (time.monotonic_ns() - (run.started_ns or 0)) / 1e9
         artifacts = sorted(kept.artifacts, key=lambda artifact: artifact.index)
-        self._say(Finished(lease=lease, artifacts=artifacts, spent=run.bill(), inference_s=seconds))
+        self._say(
+            Finished(
+                lease=lease,
+                artifacts=artifacts,
+                spent=run.bill(),
+                inference_s=seconds,
+                timeline=run.timeline.spans(),
+            )
+        )
 
     def _drop(self, kept: _Kept) -> None:
         for key in kept.keys:
