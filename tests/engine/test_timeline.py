@@ -128,3 +128,18 @@ def test_spans_sum_to_the_wall_time_of_the_runs_calls_and_bills_to_all_of_it(
 
 def _prompt(mix: list[tuple[str, int, int, int]], request_id: str) -> str:
     return f"{mix[int(request_id)][0]}{request_id}"
+
+
+def test_previews_are_paid_for_by_who_asked_for_them() -> None:
+    clock, heard = ManualClock(), Keeping()
+    toy = Slow(clock)
+    running = Engine(Residency(lambda _: toy, 10_000, clock), Policy(clock, CostModel(), Shares()), clock, heard)
+    running.submit(order("a", job("fine", steps=9, previews=True)))
+    running.submit(order("b", job("good", steps=9)))
+    while running.turn():
+        clock.advance(0.3)
+    bills = {prompt: {item.stage: item.device_ns for item in bill} for prompt, (_, bill) in heard.ends.items()}
+    assert len(heard.previews) > 2
+    assert "preview" in bills["fine"]
+    assert "preview" not in bills["good"]
+    assert sum(sum(bill.values()) for bill in bills.values()) == sum(device_ns for _, device_ns in toy.calls)

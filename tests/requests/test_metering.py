@@ -103,6 +103,7 @@ def test_a_timeline_is_kept_with_its_attempt_and_shown_to_its_owner_alone(tmp_pa
 
     async def scene(w: World) -> None:
         first = (await w.leased()).lease
+        await w.requests.started(first)
         await crash(w, first)
         [again] = await w.requests.lease("gpu", 1)
         await w.requests.started(again.lease)

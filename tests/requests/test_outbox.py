@@ -34,6 +34,7 @@ def test_every_way_to_settle_tells_the_webhook_once(tmp_path: Path) -> None:
         assert await w.requests.due_webhooks(99) == []
         await w.requests.finish(finished(ok.lease))
         await w.requests.fail(failed(bad.lease))
+        await w.requests.started(poison.lease)
         await w.requests.crashed(poison.lease, "it died")
         await w.requests.cancel(DEFAULT_TENANT, cancelled)
         w.clock.advance(1)

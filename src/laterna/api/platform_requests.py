@@ -17,10 +17,9 @@ from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
 from laterna.api.platform import refusal
 from laterna.api.services import Services
-from laterna.billing.usage import UsageLine
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
-from laterna.requests.requests import Attempt, RequestView
+from laterna.requests.requests import Attempt, RequestView, UsageLine
 from laterna.tenants.caller import ADMIN
 
 ONE = "/platform/v1/models/requests/{request_id}"

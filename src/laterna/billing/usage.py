@@ -31,7 +31,7 @@ class UsageLine:
     request_id: str
     attempt: int
     outcome: str  # of the attempt
-    stage: str  # load, encode, denoise, decode, or PRICE
+    stage: str  # encode, denoise, preview, decode, or PRICE
     calls: int  # on the device
     device_ns: int
     amount_nano: int  # billionths of the currency; 0 except on a line of PRICE

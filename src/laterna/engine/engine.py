@@ -206,12 +206,15 @@ class Engine:
         """Divide the time since then among those who were in the call, and note it in their runs; returns it."""
         device_ns = self._clock.monotonic_ns() - begun
         for sample, share in zip(members, divide(device_ns, [work_tokens(s.job) for s in members]), strict=True):
-            sample.run.charge(stage, share)
-            self._policy.charge(sample.run.order.tenant, share / 1e9)
+            self._charge(sample.run, stage, share)
         for run in {sample.run for sample in members}:
             since = begun if run.started_ns is None else run.started_ns
             run.timeline.add(stage, begun - since, device_ns, len(members))
         return device_ns
+
+    def _charge(self, run: Run, stage: str, device_ns: int) -> None:
+        run.charge(stage, device_ns)
+        self._policy.charge(run.order.tenant, device_ns / 1e9)
 
     def _observe(self, plan: StepPlan, members: Sequence[Sample], device_ns: int) -> None:
         tokens = sum(work_tokens(sample.job) for sample in members) // len(members)
@@ -270,6 +273,7 @@ class Engine:
             except (RuntimeError, ValueError, MemoryError):
                 run.watched = False  # a preview is no reason to fail
             else:
+                self._charge(run, "preview", self._clock.monotonic_ns() - now)
                 self._audience.preview(progress, sample.index, picture)
                 return
         self._audience.say(progress)

@@ -50,6 +50,7 @@ __all__ = [
     "Requests",
     "Submission",
     "Trouble",
+    "UsageLine",
     "Waiting",
     "neutral_body",
 ]

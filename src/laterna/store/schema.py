@@ -227,7 +227,7 @@ usage_lines = Table(  # only ever added to
     Column("request_id", Text, ForeignKey("requests.id"), nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("outcome", Text, nullable=False),  # of the attempt
-    Column("stage", Text, nullable=False),  # load, encode, denoise or decode; "price" for the charge itself
+    Column("stage", Text, nullable=False),  # encode, denoise, preview or decode; "price" for the charge itself
     Column("calls", Integer, nullable=False),
     Column("device_ns", BigInteger, nullable=False),
     Column("amount_nano", BigInteger, nullable=False),  # 0 for all stages but "price"
