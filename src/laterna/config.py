@@ -53,7 +53,7 @@ class Settings:
     keep_days: float = knob(30.0, "Days until results and files are deleted (0: never)", ge=0)
     lora_mb: float = knob(1024.0, "Largest LoRA that a request may name, MB", gt=0)
     lora_disk_gb: float = knob(20.0, "Disk for LoRAs that were fetched, GB", gt=0)
-    lora_memory_gb: float = knob(1.0, "Memory for LoRAs on each device, beside the models', GiB", gt=0)
+    lora_memory_gb: float = knob(2.0, "Memory for LoRAs on each device, beside the models', GiB", gt=0)
     fetch_allow: tuple[str, ...] = knob(
         (), "Private networks that users' URLs may reach after all, such as 10.1.0.0/16: a danger, leave it empty"
     )

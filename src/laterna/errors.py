@@ -34,7 +34,8 @@
     │   ├── UnreadableAdapter       it is no whole safetensors file, or pickle
     │   ├── UnsupportedAdapter      DoRA, LoHa, LoKr: another kind than low-rank factors
     │   ├── AdapterMismatch         it was made for another model
-    │   └── MissingAdapter          nobody has it under that name
+    │   ├── MissingAdapter          nobody has it under that name
+    │   └── AdapterTooLarge         a request's adapters would take too much memory
     └── ExecutionError              a request that was accepted and failed
         ├── SampleFailed            the engine could not finish it
         ├── GenerationTimeout       it ran past its limit
@@ -213,6 +214,10 @@ class AdapterMismatch(AdapterError):
 
 class MissingAdapter(AdapterError):
     code = "missing_adapter"
+
+
+class AdapterTooLarge(AdapterError):
+    code = "adapter_too_large"
 
 
 class ExecutionError(LaternaError):

@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from laterna.errors import MissingAdapter, UnreadableAdapter
+from laterna.contracts.generation import Lora
+from laterna.errors import AdapterTooLarge, MissingAdapter, UnreadableAdapter
 from laterna.lora.adapter import Adapter
+from laterna.lora.adapters import KEPT, Adapters
 from laterna.lora.layers import Layers
 from laterna.lora.library import Library
 from laterna.lora.shelf import Shelf, digest_of
@@ -67,10 +71,12 @@ def test_an_adapter_leaves_with_its_model(tmp_path: Path) -> None:
     (digest,) = adapters(lib, tmp_path, 1)
     layers = Layers(unet_networks(), {})
     lib.adapter(layers, digest)
-    assert len(lib._held) == 1
+    kept = lib.adapter(unet_layers(), digest)
+    assert len(lib._held) == 2
     del layers
     gc.collect()
-    assert not lib._held
+    assert lib.adapter(unet_layers(), digest) is kept
+    assert len(lib._held) == 1
 
 
 def test_a_bad_adapter_is_tried_again(tmp_path: Path) -> None:
@@ -104,3 +110,41 @@ def test_the_shelf_keeps_what_was_used_last(tmp_path: Path) -> None:
     for no_digest in ("", "../../etc/passwd", "0" * 63, "Z" * 64):
         with pytest.raises(MissingAdapter):
             shelf.take(no_digest)
+
+
+def test_a_stack_larger_than_the_budget_is_refused(tmp_path: Path) -> None:
+    roomy = library(tmp_path / "shelf")
+    digests = adapters(roomy, tmp_path, 2)
+    size = roomy.adapter(unet_layers(), digests[0]).resident_bytes
+    tight = Adapters(Library(roomy.shelf, budget_bytes=size), unet_networks(), {})
+    one, two = (Lora(path="a/b", digest=digest) for digest in digests)
+    assert len(tight.fitted((one,))) == 1
+    with pytest.raises(AdapterTooLarge, match="lora_memory_gb"):
+        tight.fitted((one, two))
+
+
+@torch.inference_mode()
+def test_few_compositions_stay_and_none_that_are_large(tmp_path: Path) -> None:
+    """Whatever batches came before, the memory for them is bounded; each answers as it did."""
+    lib = library(tmp_path / "shelf")
+    digests = adapters(lib, tmp_path, 3)
+    layers = [
+        m for n, m in unet_networks()["unet"].named_modules() if n.endswith("proj_in") and isinstance(m, nn.Linear)
+    ]
+    inputs = [torch.randn(2, 3, layer.in_features) for layer in layers]
+    plain = [layer(x) for layer, x in zip(layers, inputs, strict=True)]
+    size = lib.adapter(unet_layers(), digests[0]).resident_bytes
+    for budget in (size, 100 * size):
+        at_work = Adapters(Library(lib.shelf, budget_bytes=budget), unet_networks(), {})
+        seen: dict[object, list[torch.Tensor]] = {}
+        for turn in range(40):
+            stack = (Lora(path="a/b", digest=digests[turn % 3], scale=1.0 + turn % 7),)
+            with at_work.denoising([stack, ()]):
+                answers = [layer(x) for layer, x in zip(layers, inputs, strict=True)]
+            for answer, earlier, before in zip(answers, seen.setdefault(stack, answers), plain, strict=True):
+                assert torch.equal(answer, earlier)
+                assert torch.equal(answer[1], before[1])
+                assert not torch.equal(answer[0], before[0])
+            *older, _ = [kept.resident_bytes for kept in at_work._kept.values()]
+            assert sum(older) <= budget
+            assert len(older) == min(turn, budget // size, KEPT - 1)

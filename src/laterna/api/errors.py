@@ -64,6 +64,7 @@ STATUS: dict[str, int] = {  # code -> status
     errors.UnsupportedAdapter.code: 422,
     errors.AdapterMismatch.code: 422,
     errors.MissingAdapter.code: 422,
+    errors.AdapterTooLarge.code: 422,
     errors.ExecutionError.code: 500,
     errors.SampleFailed.code: 500,
     errors.GenerationTimeout.code: 504,
@@ -88,6 +89,7 @@ DETAILED = {  # codes that are told as a list of details: what a model says abou
     errors.UnsupportedAdapter.code,
     errors.AdapterMismatch.code,
     errors.MissingAdapter.code,
+    errors.AdapterTooLarge.code,
     errors.GenerationTimeout.code,
 }
 MARKERS = {  # fal's documented bodies for two of them

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from laterna.contracts.generation import Lora
-from laterna.errors import AdapterError, InvalidInput, Problem
+from laterna.errors import AdapterError, AdapterTooLarge, InvalidInput, Problem
 from laterna.lora.adapter import Adapter
 from laterna.lora.composition import Composition
 from laterna.lora.layers import DENOISERS, ENCODERS, Layer, Layers, Names, Place
@@ -49,12 +49,22 @@ class Adapters:
         self._rows = Segments.of_rows(())  # how inputs lie where no family said it: one row a sample
 
     def fitted(self, stack: Stack) -> list[Adapter]:
-        """The stack's adapters, read where they were not. From any thread. Raises AdapterError or InvalidInput."""
+        """The stack's adapters, read where they were not. From any thread. Raises AdapterError or InvalidInput.
+
+        Those of one request may not take more than the budget for all: a batch stacks them once more for each sample.
+        """
         if self._library is None:
             if stack:
                 raise InvalidInput(Problem(loc=("body", "loras"), msg="this model takes no adapters; leave them out"))
             return []
-        return [self._fitted(self._library, number, lora) for number, lora in enumerate(stack)]
+        found = [self._fitted(self._library, number, lora) for number, lora in enumerate(stack)]
+        size, most = sum(adapter.resident_bytes for adapter in found), self._library.budget_bytes
+        if size > most:
+            raise AdapterTooLarge(
+                f"loras: together they take {size / 1e9:.1f} GB, the server allows {most / 1e9:.1f} (setting "
+                f"lora_memory_gb); the largest is loras[{_largest(found)}].path"
+            )
+        return found
 
     def _fitted(self, library: Library, number: int, lora: Lora) -> Adapter:
         try:
@@ -96,11 +106,17 @@ class Adapters:
 
     def _composition(self, parts: tuple[str, ...], samples: Sequence[Stack]) -> Composition:
         key = (parts, *(tuple((lora.digest, lora.scale) for lora in stack) for stack in samples))
-        made = self._kept.pop(key, None) or self._compose(parts, samples)
-        self._kept[key] = made
-        while len(self._kept) > KEPT:
+        if key not in self._kept:
+            self._make_room()
+            self._kept[key] = self._compose(parts, samples)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _make_room(self) -> None:
+        """Before another composition: the oldest leave while there are many, or large ones."""
+        most = 0 if self._library is None else self._library.budget_bytes
+        while len(self._kept) >= KEPT or sum(kept.resident_bytes for kept in self._kept.values()) > most:
             self._kept.popitem(last=False)
-        return made
 
     def _compose(self, parts: tuple[str, ...], samples: Sequence[Stack]) -> Composition:
         fitted = [[(lora.scale, adapter) for lora, adapter in self._pairs(stack)] for stack in samples]
@@ -120,3 +136,8 @@ class Adapters:
         assert isinstance(layer, Layer)
         changes = self._now.groups(layer, place, laid() or self._rows)
         return adapt(layer, y, given[0], changes) if changes else y
+
+
+def _largest(adapters: Sequence[Adapter]) -> int:
+    """Which of them it is."""
+    return max(range(len(adapters)), key=lambda number: adapters[number].resident_bytes)

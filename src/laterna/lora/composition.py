@@ -36,6 +36,12 @@ class Composition:
         """The layers that any sample changes."""
         return tuple(self._factors)
 
+    @property
+    def resident_bytes(self) -> int:
+        """What has been stacked so far."""
+        stacked = [group for _, groups in self._ready.values() for group in groups]
+        return sum(group.down.nbytes + group.up.nbytes for group in stacked)
+
     def groups(self, layer: Layer, place: Place, segments: Segments) -> Sequence[Group]:
         """The changes of a layer whose input lies in `segments`; none where no sample changes it."""
         ready = self._ready.get(layer)

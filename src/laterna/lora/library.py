@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import Future
 
 from laterna.lora.adapter import Adapter, fit
@@ -25,15 +25,17 @@ class Library:
 
     def __init__(self, shelf: Shelf, budget_bytes: int) -> None:
         self.shelf = shelf
-        self._budget = budget_bytes
+        self.budget_bytes = budget_bytes
         self._lock = threading.Lock()
         self._held: OrderedDict[Key, Future[Adapter]] = OrderedDict()  # the least recently used first
         self._numbers = itertools.count()
         self._models: weakref.WeakKeyDictionary[Layers, int] = weakref.WeakKeyDictionary()
+        self._gone: deque[int] = deque()  # numbers of models that left the memory
 
     def adapter(self, layers: Layers, digest: str) -> Adapter:
         """The adapter fitted to a model. Raises AdapterError."""
         with self._lock:
+            self._forget()
             key = (self._number(layers), digest)
             held = self._held.get(key)
             mine = held is None
@@ -61,19 +63,21 @@ class Library:
         number = self._models.get(layers)
         if number is None:
             number = self._models[layers] = next(self._numbers)
-            weakref.finalize(layers, self._forget, number)
+            weakref.finalize(layers, self._gone.append, number)  # at any moment of any thread: it may take no lock
         return number
 
-    def _forget(self, number: int) -> None:
-        """A model left the memory, and its adapters do. May run at any moment of any thread: takes no lock."""
-        for key in [key for key in list(self._held) if key[0] == number]:
-            self._held.pop(key, None)
+    def _forget(self) -> None:
+        """Adapters of models that left the memory do so too."""
+        while self._gone:
+            number = self._gone.popleft()
+            for key in [key for key in self._held if key[0] == number]:
+                del self._held[key]
 
     def _make_room(self, newest: Key) -> None:
         sizes = {key: held.result().resident_bytes for key, held in self._held.items() if _is_there(held)}
         used = sum(sizes.values())
         for key, size in sizes.items():
-            if used > self._budget and key != newest:
+            if used > self.budget_bytes and key != newest:
                 del self._held[key]
                 used -= size
 
