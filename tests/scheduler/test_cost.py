@@ -52,9 +52,12 @@ def test_nothing_known_is_a_prior_and_something_is_a_guide() -> None:
     assert CostModel().call_seconds("m@1", "denoise", 16, 1) == PRIOR_SECONDS
     costs = learned((1, 0.1), (4, 0.2))
     assert seconds(costs, 2) == pytest.approx(0.1 + 0.1 / 3)
-    assert seconds(costs, 6) == pytest.approx(0.2 + 0.9 * 2 * 0.1 / 3)
+    assert seconds(costs, 6) == pytest.approx(0.2 + 2 * 0.1 / 3)
     assert seconds(costs, 1, tokens=64) == pytest.approx(0.4)
     assert 0.1 < seconds(learned((1, 0.1)), 2) < 0.2
+    assert seconds(learned((8, 0.8)), 1) == pytest.approx(0.1), "small calls are tried too"
+    assert seconds(learned((1, 0.1)), 4) == pytest.approx(0.4), "and large ones one after the other"
+    assert seconds(learned((1, 0.1), (2, 0.11)), 5) > 0.3
 
 
 def test_work_within_a_kind_counts_to_the_token() -> None:

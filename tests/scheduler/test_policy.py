@@ -56,7 +56,7 @@ def test_nothing_to_do_is_no_plan() -> None:
 
 def test_compatible_samples_share_the_call_whatever_their_steps() -> None:
     given_ = candidate("x", steps_left=3), candidate("y", steps_left=30), candidate("z", group=(32, 32))
-    plan = planned(policy(), *given_)
+    plan = planned(policy(costs=measured(0.1)), *given_)
     assert set(plan.members) == {"x", "y"}
     assert plan.stage == "denoise"
 
@@ -96,13 +96,13 @@ def test_among_equals_the_nearer_deadline_leads_then_the_older() -> None:
 
 
 def test_a_newcomer_is_encoded_while_the_batch_has_room() -> None:
-    plan = planned(policy(), candidate("running", steps_left=1), candidate("new", stage="encode"))
+    plan = planned(policy(costs=measured(0.1)), candidate("running", steps_left=1), candidate("new", stage="encode"))
     assert (plan.stage, plan.members) == ("encode", ("new",))
 
 
 def test_a_full_batch_runs_before_newcomers() -> None:
     running = [candidate(f"r{n}", steps_left=1) for n in range(LARGEST_BATCH)]
-    plan = planned(policy(costs=measured(0.1)), *running, candidate("new", stage="encode"))
+    plan = planned(policy(costs=measured(0.1)), *running, candidate("new", stage="encode", steps_left=1))
     assert plan.stage == "denoise"
     assert len(plan.members) == LARGEST_BATCH
 
@@ -145,12 +145,14 @@ def test_company_that_would_cost_a_deadline_is_declined() -> None:
 
 def test_a_batch_grows_while_it_pays() -> None:
     flat, free = (lambda b: 1.0 * b), (lambda _b: 1.0)
-    assert paying(flat, 16, 1000) == 1
-    assert paying(free, 16, 16) == LARGEST_BATCH
-    half = lambda b: 0.55 + 0.45 * b  # noqa: E731
-    assert paying(half, 2, 2) == 2, "two that wait for each other win both"
-    assert paying(lambda b: 0.3 + 0.7 * b, 2, 2) == 1, "two share slowly: one after the other is better"
-    assert paying(lambda b: 0.3 + 0.7 * b, 16, 200) > 1, "where many wait, throughput decides"
+    half, slow = (lambda b: 0.55 + 0.45 * b), (lambda b: 0.3 + 0.7 * b)
+    assert paying(flat, 16 * [1.0], 1000) == 1
+    assert paying(free, 16 * [1.0], 16) == LARGEST_BATCH
+    assert paying(half, [1.0, 1.0], 2) == 2, "two that wait for each other win both"
+    assert paying(slow, [1.0, 1.0], 2) == 1, "two share slowly: one after the other is better"
+    assert paying(slow, 16 * [1.0], 200) > 1, "where much waits, throughput decides"
+    assert paying(half, [8.0, 1.0], 9) == 1, "what is urgent is not delayed for what is not"
+    assert paying(half, [8.0, 8.0, 1.0], 17) == 2
 
 
 def test_what_a_tenant_gets_follows_its_weight_whatever_others_send() -> None:

@@ -145,6 +145,7 @@ class Engine:
             group=self._group(sample),
             tokens=work_tokens(sample.job),
             steps_left=sample.steps - sample.step,
+            steps=sample.steps,
             tenant=order.tenant,
             priority=order.priority,
             created_us=order.created_us,

@@ -24,8 +24,7 @@ from laterna.scheduler.calibration import Residuals
 PRIOR_SECONDS = 0.2  # of a call for one sample of a model of which nothing is known
 RECENT = 15  # calls of a kind that are remembered
 SURE = 3  # calls of a kind before it is believed where others are known better: first calls are slow
-GROWTH = 0.5  # a batch that was never tried is thought to cost so high a power of its size: hope enough to try it
-HOPE = 0.9  # beyond the largest batch tried, a further sample is thought to cost so much of the one before it
+GROWTH = 0.5  # a batch that is to be tried is thought to cost so high a power of its size: hope enough to try it
 MOST_STAGES = 192  # stages of models that are remembered: the latest used
 MOST_KINDS = 96  # of one stage
 GRAIN = 8  # kinds of tokens in a doubling: calls that differ by less than 9 % in work cost alike, for each token
@@ -127,7 +126,7 @@ class CostModel:
         """Predicted seconds of one call for `batch` samples of `tokens` each; from the nearest kind known."""
         known = self._stages.get((model, stage))
         if known is None:
-            return float(PRIOR_SECONDS * batch**GROWTH)
+            return PRIOR_SECONDS * batch
         tokens = max(1, tokens)
         return known.predict(tokens, Kind(grain=_grain(tokens), batch=batch, adapters=adapters, skipped=skipped))
 
@@ -195,13 +194,17 @@ def _differs(one: Kind, other: Kind) -> int:
 
 
 def _at(curve: list[tuple[int, float]], batch: int) -> float:
-    """Seconds of a batch by those measured: between two on their line, beyond them as far as hope goes."""
+    """Seconds of a batch by those measured: on the line between two, or on with it; in proportion where there is one.
+
+    A batch up to twice the only one that was tried may be hoped to gain; so larger ones are tried one after the other.
+    """
     place = bisect_left(curve, (batch, 0.0))
-    if place < len(curve) and (curve[place][0] == batch or place > 0):
-        (low, low_s), (high, high_s) = curve[max(0, place - (curve[place][0] != batch))], curve[place]
-        return high_s if high == batch else low_s + (high_s - low_s) * (batch - low) / (high - low)
-    if place == 0 or len(curve) == 1:
-        nearest, seconds = curve[0]
-        return float(seconds * (batch / nearest) ** GROWTH)
-    (low, low_s), (high, high_s) = curve[-2:]
-    return high_s + HOPE * (batch - high) * (high_s - low_s) / (high - low)
+    if place < len(curve) and curve[place][0] == batch:
+        return curve[place][1]
+    if len(curve) == 1 or place == 0:
+        only, seconds = curve[0]
+        hoped = only < batch <= 2 * only
+        return float(seconds * (batch / only) ** (GROWTH if hoped else 1))
+    (low, low_s), (high, high_s) = curve[min(place, len(curve) - 1) - 1 :][:2]
+    line = low_s + (high_s - low_s) * (batch - low) / (high - low)
+    return line if batch <= 2 * curve[-1][0] else line * batch / curve[-1][0]

@@ -9,6 +9,7 @@ no device and never sleeps.
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left, insort
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ __all__ = ["Candidate", "Policy", "Shares", "StepPlan", "paying"]
 AGED_SECONDS = 30.0  # of waiting, after which the oldest has a claim
 AGED_SHARE = 0.1  # of the device, which the oldest may claim
 LARGEST_BATCH = 16
+URGENCY = (16.0, 4.0, 1.0)  # of classes: what a second of waiting counts, for each second that a request takes
+LEAST_SECONDS = 1e-3  # that a request is taken to take
 GAIN = 0.97  # a member pays if it costs at most so much of what it would cost alone: less is noise
 
 Group = tuple[str, str, Hashable]  # model, stage, group: who may share a call
@@ -54,6 +57,7 @@ class Policy:
         self._ages: list[tuple[int, int, Hashable]] = []  # time of submission, serial number, id
         self._of_tenant: dict[str, int] = {}  # candidates
         self._serial = 0
+        self._urgency = 0.0  # of all candidates
         self._owed_s = 0.0  # device seconds that the oldest may claim
         self._owed_us = 0  # when they were last counted
         self._favoured: Hashable = None  # who claims them; absent: nobody
@@ -65,14 +69,16 @@ class Policy:
         Args:
             left_s: predicted device seconds until it is done; absent: by the policy's own costs.
         """
+        left = self.seconds_left(candidate) if left_s is None else left_s
+        urgency = URGENCY[candidate.priority] / max(self._whole(candidate), LEAST_SECONDS)
         if candidate.id in self._entries:
             self._repaid(candidate.id)
             self._remove(candidate.id)
         else:
             self._arrived(candidate.tenant)
         self._serial += 1
-        left = self.seconds_left(candidate) if left_s is None else left_s
-        new = entry(candidate, left, self._serial)
+        self._urgency += urgency
+        new = entry(candidate, left, self._serial, urgency)
         self._entries[candidate.id] = new
         self._all.put(new)
         self._groups.setdefault(_group(candidate), Ranking(self._shares)).put(new)
@@ -159,6 +165,11 @@ class Policy:
         one = costs.call_seconds(model, "denoise", tokens, 1, min(1, candidate.adapters))
         return candidate.samples * (seconds + candidate.steps_left * one)
 
+    def _whole(self, candidate: Candidate) -> float:
+        """Predicted device seconds of all of it."""
+        steps = max(candidate.steps, candidate.steps_left)
+        return self.seconds_left(dataclasses.replace(candidate, stage="encode", steps_left=steps))
+
     # Who leads.
 
     def _leader(self, blocked: Container[str]) -> Candidate | None:
@@ -193,11 +204,13 @@ class Policy:
         """A newcomer to encode first, if the denoising call that is about to run would then take it along."""
         if self._last_stage == "encode":
             return None
-        running = len(self._groups[_group(leader)])
-        waiting = len(self._entries)
-        if paying(self._seconds(leader, leader.tokens), running + 1, waiting) <= running:
+        newcomer = self._foremost(lambda key: key[:2] == (leader.model, "encode"), leader.priority, allowed)
+        if newcomer is None:
             return None
-        return self._foremost(lambda key: key[:2] == (leader.model, "encode"), leader.priority, allowed)
+        company = [found.urgency for found in islice(self._groups[_group(leader)], LARGEST_BATCH)]
+        alike = [*company, self._entries[newcomer.id].urgency]
+        seconds = self._seconds(leader, leader.tokens)
+        return newcomer if paying(seconds, alike, self._urgency) > len(company) else None
 
     # Whoever waits long.
 
@@ -224,11 +237,11 @@ class Policy:
     # Who shares its call.
 
     def _members(self, leader: Candidate) -> list[Candidate]:
-        ranked = self._groups[_group(leader)]
-        seconds = self._seconds(leader, leader.tokens)
-        size = paying(seconds, len(ranked), len(self._entries))
-        others = (found.candidate for found in ranked if found.candidate.id != leader.id)
-        members = [leader, *islice(others, size - 1)]
+        first, seconds = self._entries[leader.id], self._seconds(leader, leader.tokens)
+        others = (found for found in self._groups[_group(leader)] if found is not first)
+        able = [first, *islice(others, LARGEST_BATCH - 1)]
+        size = paying(seconds, [found.urgency for found in able], self._urgency)
+        members = [found.candidate for found in able[:size]]
         while len(members) > 1 and self._late(members, seconds):
             members.pop()
         return members
@@ -256,6 +269,7 @@ class Policy:
 
     def _remove(self, id: Hashable) -> None:
         old = self._entries[id]
+        self._urgency = self._urgency - old.urgency if len(self._entries) > 1 else 0.0
         self._all.drop(old)
         group = self._groups[_group(old.candidate)]
         group.drop(old)
@@ -270,22 +284,23 @@ class Policy:
             ranking.moved(tenant)
 
 
-def paying(seconds: Callable[[int], float], compatible: int, waiting: int) -> int:
+def paying(seconds: Callable[[int], float], urgencies: Sequence[float], waiting: float) -> int:
     """How many should share a call.
 
-    A member more delays those in the call by what it adds to it, and spares everybody else who waits the difference
-    between that and a call of its own. Where few wait, that favours small calls; where many do, throughput.
+    A member more delays those in the call by what it adds to it, and spares everybody who waits the difference between
+    that and a call of its own. Where little waits, that favours small calls; where much does, throughput.
 
     Args:
         seconds: of a call by its number of members.
-        compatible: how many may share it, at least 1.
-        waiting: how many wait for the device, those included.
+        urgencies: of those who may share it, at least one, in the order in which they would be taken.
+        waiting: the urgency of all that wait for the device, those included.
     """
-    one, best, gain, best_gain = seconds(1), 1, 0.0, 0.0
-    before = one
-    for size in range(1, min(compatible, LARGEST_BATCH)):
+    before = one = seconds(1)
+    best, gain, best_gain, delayed = 1, 0.0, 0.0, 0.0
+    for size in range(1, min(len(urgencies), LARGEST_BATCH)):
         after = seconds(size + 1)
-        gain += (waiting - size) * (GAIN * one - (after - before)) - size * (after - before)
+        delayed += urgencies[size - 1]
+        gain += (waiting - delayed) * (GAIN * one - (after - before)) - delayed * (after - before)
         before = after
         if gain > best_gain:
             best, best_gain = size + 1, gain

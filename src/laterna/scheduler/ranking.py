@@ -28,6 +28,7 @@ class Candidate:
     group: Hashable  # candidates of one model and stage with equal groups may share a call
     tokens: int  # work of one call for it
     steps_left: int  # denoising steps to go
+    steps: int = 0  # denoising steps in all; absent: those to go
     tenant: str
     priority: int  # 0 realtime, 1 normal, 2 low
     created_us: int
@@ -45,13 +46,16 @@ class Entry:
 
     candidate: Candidate
     left_s: float  # predicted device seconds until it is done
+    urgency: float  # what a second of its waiting counts against one of others
     key: Key  # its place among those of its class and tenant
 
 
-def entry(candidate: Candidate, left_s: float, serial: int) -> Entry:
+def entry(candidate: Candidate, left_s: float, serial: int, urgency: float) -> Entry:
     size = math.floor(SIMILAR * math.log2(max(left_s, 1e-6)))
     deadline = math.inf if candidate.finish_by_us is None else float(candidate.finish_by_us)
-    return Entry(candidate=candidate, left_s=left_s, key=(size, deadline, candidate.created_us, serial))
+    return Entry(
+        candidate=candidate, left_s=left_s, urgency=urgency, key=(size, deadline, candidate.created_us, serial)
+    )
 
 
 Flow = tuple[int, str]  # what one tenant wants in one class

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-QUANTUM_SECONDS = 5.0  # of device time that a request in progress may have ahead of its tenant's count
+QUANTUM_SECONDS = 1.0  # of device time that a request in progress may have ahead of its tenant's count
 
 
 class Shares:
