@@ -9,7 +9,6 @@ no device and never sleeps.
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_left, insort
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,17 +157,19 @@ class Policy:
 
     def seconds_left(self, candidate: Candidate) -> float:
         """Predicted device seconds until it is done, run alone."""
-        costs, model, tokens = self._costs, candidate.model, candidate.tokens
-        seconds = costs.call_seconds(model, "decode", tokens, 1)
-        if candidate.stage == "encode":
-            seconds += costs.call_seconds(model, "encode", tokens, 1)
-        one = costs.call_seconds(model, "denoise", tokens, 1, min(1, candidate.adapters))
-        return candidate.samples * (seconds + candidate.steps_left * one)
+        return self._predicted(candidate, candidate.stage == "encode", candidate.steps_left)
 
     def _whole(self, candidate: Candidate) -> float:
         """Predicted device seconds of all of it."""
-        steps = max(candidate.steps, candidate.steps_left)
-        return self.seconds_left(dataclasses.replace(candidate, stage="encode", steps_left=steps))
+        return self._predicted(candidate, True, max(candidate.steps, candidate.steps_left))
+
+    def _predicted(self, candidate: Candidate, encode: bool, steps: int) -> float:
+        costs, model, tokens = self._costs, candidate.model, candidate.tokens
+        seconds = costs.call_seconds(model, "decode", tokens, 1)
+        if encode:
+            seconds += costs.call_seconds(model, "encode", tokens, 1)
+        one = costs.call_seconds(model, "denoise", tokens, 1, min(1, candidate.adapters))
+        return candidate.samples * (seconds + steps * one)
 
     # Who leads.
 
