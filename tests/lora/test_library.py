@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,6 +122,18 @@ def test_a_stack_larger_than_the_budget_is_refused(tmp_path: Path) -> None:
     assert len(tight.fitted((one,))) == 1
     with pytest.raises(AdapterTooLarge, match="lora_memory_gb"):
         tight.fitted((one, two))
+
+
+def test_what_a_dead_worker_left_is_swept(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shelf", budget_bytes=250)
+    young, old, folder = shelf.scratch(), shelf.scratch(), shelf.scratch()
+    folder.mkdir()
+    for path in (young, old, folder / "inside"):
+        path.write_bytes(b"half")
+    for path in (old, folder):
+        os.utime(path, (0, 0))
+    Shelf(tmp_path / "shelf", budget_bytes=250)
+    assert list((tmp_path / "shelf").iterdir()) == [young]
 
 
 @torch.inference_mode()

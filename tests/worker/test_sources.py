@@ -183,6 +183,7 @@ def test_a_hub(tmp_path: Path, hub: Hub) -> None:
         "MissingAdapter",
         "MissingAdapter",
     ]
+    assert not any(path.is_file() for path in (tmp_path / "hf").rglob("*.safetensors")), "it lies on the shelf alone"
     later = ask(tmp_path, {**away, "HF_HOME": str(tmp_path / "hf")}, "me/one", "me/pickled")
     assert later[0] == said[0], "what the hub gave once is here while it is away"
     assert later[1]["error"] == "FetchError"

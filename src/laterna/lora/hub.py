@@ -1,7 +1,8 @@
 """Adapters of a model hub, by the real `huggingface_hub` and never with a credential.
 
-`HF_ENDPOINT` names another hub, `HF_HOME` another cache, `HF_HUB_OFFLINE` forbids asking. Of a repository one
-safetensors file is taken: the one that the path names, one of the usual names, or the only one.
+`HF_ENDPOINT` names another hub, `HF_HUB_OFFLINE` forbids asking. Of a repository one safetensors file is taken: the one
+that the path names, one of the usual names, or the only one. The hub's own cache is not used: what users name must not
+fill the disk, and the shelf has a limit.
 """
 
 from __future__ import annotations
@@ -48,21 +49,21 @@ def locate(repo: str, file: str | None) -> Located:
     return Located(repo=repo, commit=str(info.sha), file=chosen, config=beside if beside in names else None)
 
 
-def download(located: Located, limit_bytes: int) -> tuple[Path, bytes | None]:
-    """The file, in the hub's cache, and its configuration. Raises as `locate`, and FetchTooLarge."""
-    path = _file(located, located.file, limit_bytes)
+def download(located: Located, folder: Path, limit_bytes: int) -> tuple[Path, bytes | None]:
+    """The file, now below the folder, and its configuration. Raises as `locate`, and FetchTooLarge."""
+    path = _file(located, located.file, folder, limit_bytes)
     if located.config is None:
         return path, None
-    return path, _file(located, located.config, LARGEST_CONFIG).read_bytes()
+    return path, _file(located, located.config, folder, LARGEST_CONFIG).read_bytes()
 
 
-def _file(located: Located, name: str, limit_bytes: int) -> Path:
+def _file(located: Located, name: str, folder: Path, limit_bytes: int) -> Path:
     with _named(located.repo):
         url = hf_hub_url(located.repo, name, revision=located.commit)
         size = get_hf_file_metadata(url, token=False).size
         if size is None or size > limit_bytes:
             raise FetchTooLarge(f"{located.repo}/{name} is larger than the limit of {limit_bytes} bytes: {size}")
-        return Path(hf_hub_download(located.repo, name, revision=located.commit, token=False)).resolve()
+        return Path(hf_hub_download(located.repo, name, revision=located.commit, local_dir=folder, token=False))
 
 
 def _choose(repo: str, file: str | None, names: Sequence[str]) -> str:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+KEPT_SECONDS = 30 * 86_400.0
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +30,7 @@ class Index:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
+        self._sweep()
 
     def seen(self, source: str) -> Seen | None:
         """The last look; None where there was none, or where its record cannot be read."""
@@ -39,6 +44,14 @@ class Index:
         part = path.with_suffix(f".{os.urandom(6).hex()}")
         part.write_bytes(msgspec.json.encode(seen))
         part.replace(path)
+
+    def _sweep(self) -> None:
+        """Sources that nobody has named for long are forgotten."""
+        before = time.time() - KEPT_SECONDS
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
     def _path(self, source: str) -> Path:
         return self._folder / f"{hashlib.sha256(source.encode()).hexdigest()}.json"

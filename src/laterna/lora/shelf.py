@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from laterna.errors import MissingAdapter
@@ -16,6 +19,7 @@ from laterna.errors import MissingAdapter
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 FILE, CONFIG, PART = ".safetensors", ".json", ".part"
 PIECE = 1 << 20  # bytes hashed at once
+ABANDONED_SECONDS = 86_400.0  # longer than any fetch takes
 
 
 class Shelf:
@@ -26,6 +30,7 @@ class Shelf:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._budget = budget_bytes
+        self._sweep()
 
     def has(self, digest: str) -> bool:
         return self._path(digest).exists()
@@ -41,7 +46,7 @@ class Shelf:
         return path, config if config.exists() else None
 
     def scratch(self) -> Path:
-        """Where a file may be written before it is put."""
+        """Where a file or a folder may be made before an adapter is put."""
         return self._folder / f"{os.urandom(12).hex()}{PART}"
 
     def put(self, scratch: Path, config: bytes | None = None) -> str:
@@ -60,6 +65,14 @@ class Shelf:
         if not DIGEST.fullmatch(digest):
             raise MissingAdapter(f"{digest[:80]!r} is no adapter's digest")
         return self._folder / f"{digest}{FILE}"
+
+    def _sweep(self) -> None:
+        """What was being written when its worker died goes after a while."""
+        before = time.time() - ABANDONED_SECONDS
+        for path in self._folder.glob(f"*{PART}"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _make_room(self, newest: Path) -> None:
         files = [(path.stat(), path) for path in self._folder.glob(f"*{FILE}")]

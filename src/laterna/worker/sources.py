@@ -7,7 +7,6 @@ Neighbours: `fetching` calls this from threads of its own; the guarded fetcher r
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -128,8 +127,13 @@ class Sources:
         version = {"commit": located.commit, "file": located.file}
         if seen is not None and seen.version == version:
             return self._noted(source, seen.digest, version)
-        path, config = download(located, self._place.largest_bytes)
-        return self._keep(source, lambda part: _link(path, part), version, config)
+        folder = self._shelf.scratch()
+        folder.mkdir()
+        try:
+            path, config = download(located, folder, self._place.largest_bytes)
+            return self._keep(source, path.replace, version, config)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _keep(
         self,
@@ -155,11 +159,3 @@ class Sources:
         limit = self._place.largest_bytes
         if size > limit:
             raise FetchTooLarge(f"{what} has {size} bytes; an adapter may have {limit} (setting lora_mb)")
-
-
-def _link(path: Path, part: Path) -> None:
-    """Without a copy where the file system can."""
-    try:
-        os.link(path, part)
-    except OSError:
-        shutil.copyfile(path, part)
