@@ -46,6 +46,10 @@ class Settings:
     threads: int = knob(0, "CPU threads of a worker (0: one a core)", ge=0, le=1024)
     lease_seconds: float = knob(10.0, "A worker that is silent for so long loses its requests", ge=1, le=600)
     attempts: int = knob(3, "Times a request is tried when its worker dies under it", ge=1, le=10)
+    checkpoint_seconds: float = knob(
+        1.0, "Least seconds from one save of a running request to the next (0: before every step, a test)", ge=0
+    )
+    hang_seconds: float = knob(60.0, "A device call may last this long, or 20 times its prediction", ge=1)
     generation_seconds: float = knob(3600.0, "A request may run for so long", ge=1)
     queue_length: int = knob(10_000, "Requests that may wait", ge=1)
     body_mb: float = knob(10.0, "Largest JSON body, MB", gt=0, le=100)

@@ -38,6 +38,7 @@
     │   └── AdapterTooLarge         a request's adapters would take too much memory
     └── ExecutionError              a request that was accepted and failed
         ├── SampleFailed            the engine could not finish it
+        ├── OutOfMemory             one sample alone is too much for the device
         ├── GenerationTimeout       it ran past its limit
         ├── StartTimeout            it did not start in the time that its owner gave
         ├── PoisonRequest           it took its workers down with it until its attempts ran out
@@ -226,6 +227,10 @@ class ExecutionError(LaternaError):
 
 class SampleFailed(ExecutionError):
     code = "sample_failed"
+
+
+class OutOfMemory(ExecutionError):
+    code = "out_of_memory"
 
 
 class GenerationTimeout(ExecutionError):

@@ -13,6 +13,7 @@ import torch
 from laterna.clock import Clock, SystemClock
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.contracts.messages import Assign, Failed, Lease, Observation, Progress, Spent
+from laterna.engine.checkpoints import Checkpoints
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
@@ -134,10 +135,17 @@ def told() -> CostModel:
     return costs
 
 
-def engine(family: Family, heard: Heard, clock: Clock | None = None, budget: int = 10_000) -> Engine:
+def engine(
+    family: Family,
+    heard: Heard,
+    clock: Clock | None = None,
+    budget: int = 10_000,
+    checkpoints: Checkpoints | None = None,
+    plan: str = "plan",
+) -> Engine:
     clock = clock or SystemClock()
     residency = Residency(lambda ref: family, budget, clock)
-    return Engine(residency, Policy(clock, told(), Shares()), clock, heard)
+    return Engine(residency, Policy(clock, told(), Shares()), clock, heard, checkpoints, lambda ref: plan)
 
 
 def drain(running: Engine, turns: int = 2000) -> None:

@@ -67,6 +67,7 @@ STATUS: dict[str, int] = {  # code -> status
     errors.AdapterTooLarge.code: 422,
     errors.ExecutionError.code: 500,
     errors.SampleFailed.code: 500,
+    errors.OutOfMemory.code: 500,
     errors.GenerationTimeout.code: 504,
     errors.StartTimeout.code: 504,
     errors.PoisonRequest.code: 503,

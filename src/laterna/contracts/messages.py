@@ -1,6 +1,7 @@
 """The messages between the server and a worker, versioned; the same over a local socket or a Ray actor.
 
-The server says Assign, Cancel, Watch and Stop; the worker says Ready, Started, Progress, Note, Finished, Failed, Beat.
+The server says Assign, Cancel, Watch and Stop; the worker says Ready, Started, Resumed, Progress, Note, Finished,
+Failed, Beat.
 A request in these messages is always named together with its lease's token, so that an old lease is never heard.
 """
 
@@ -38,6 +39,7 @@ class Assign(_Message, frozen=True, kw_only=True, tag="assign"):
 
 class Cancel(_Message, frozen=True, kw_only=True, tag="cancel"):
     lease: Lease
+    waits_again: bool = False  # whether the request goes on later, perhaps elsewhere: save it first
 
 
 class Watch(_Message, frozen=True, kw_only=True, tag="watch"):
@@ -47,7 +49,7 @@ class Watch(_Message, frozen=True, kw_only=True, tag="watch"):
 
 
 class Stop(_Message, frozen=True, kw_only=True, tag="stop"):
-    """Drop what is running (its leases go back to the queue) and exit."""
+    """Save what is running (its leases go back to the queue) and exit."""
 
 
 class Ready(_Message, frozen=True, kw_only=True, tag="ready"):
@@ -71,6 +73,15 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     calls: int
     device_ns: int
+
+
+class Resumed(_Message, frozen=True, kw_only=True, tag="resumed"):
+    """The request goes on from where another worker, or this one before, had saved it."""
+
+    lease: Lease
+    step: int  # denoising steps done by its slowest sample
+    former: Lease  # under which it came so far
+    spent: list[Spent]  # under the former lease: counts where that attempt's usage is not known
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,13 +168,23 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0  # samples that reused what they had computed before
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A device call that is under way."""
+
+    model: str
+    stage: str
+    seconds: float  # that it has taken so far
+    longest_s: float  # that it may take; beyond it hangs
+
+
 class Beat(_Message, frozen=True, kw_only=True, tag="beat"):
     """A sign of life, about once a second: keeps the leases named in it."""
 
     leases: list[Lease]
     resident: list[str]  # model ids in memory
     observed: list[Observation]  # calls since the last beat
+    call: Call | None = None  # absent while the device rests
 
 
 ToWorker = Assign | Cancel | Watch | Stop
-FromWorker = Ready | Started | Progress | Note | Finished | Failed | Beat
+FromWorker = Ready | Started | Resumed | Progress | Note | Finished | Failed | Beat

@@ -28,6 +28,7 @@ from laterna.contracts.messages import (
     Note,
     Progress,
     Ready,
+    Resumed,
     Spent,
     Started,
     Watch,
@@ -60,6 +61,8 @@ class Dispatch:
         self._choosing = Choosing(catalog, estimates, clock, self._refusal)
         self.windows: dict[str, Window] = {}  # what each worker, by name, holds
         self._used: dict[str, dict[str, tuple[Lease, list[Spent]]]] = {}  # worker -> token -> what it used so far
+        self._heard_ns: dict[str, int] = {}  # worker -> monotonic time of its last word
+        self._replaced: dict[str, str] = {}  # worker -> why its process is being ended
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -105,6 +108,7 @@ class Dispatch:
 
     async def heard(self, worker: str, message: FromWorker) -> None:
         """Settle what a worker said. Under a lease that is no longer held only its end is heard, for what it used."""
+        self._heard_ns[worker] = self._clock.monotonic_ns()
         if isinstance(message, Ready):
             log.info("worker ready", worker=worker, device=message.device_name, memory=message.memory_bytes)
             self.windows[worker].device, self.windows[worker].ready = message, True
@@ -121,7 +125,7 @@ class Dispatch:
 
     async def lost(self, worker: str) -> None:
         """A worker died: what it held goes back to the queue, or fails once its attempts are used up."""
-        window = self.windows[worker]
+        window, why = self.windows[worker], self._replaced.pop(worker, "the worker died")
         window.ready, window.resident = False, frozenset()
         holdings = list(window.held.values())
         window.held.clear()
@@ -131,7 +135,7 @@ class Dispatch:
         for holding in holdings:
             request_id = holding.lease.request_id
             self._estimates.lost(request_id)
-            note = "the worker died; the request goes back to the queue"
+            note = f"{why}; the request goes back to the queue"
             await self._requests.crashed(holding.lease, note, holding.touched)
             self._board.changed(request_id)
         self.wake()
@@ -170,7 +174,7 @@ class Dispatch:
         """It has not begun, and others come first: it waits again, and no attempt counts."""
         if self.windows[worker].held.pop(holding.lease.token, None) is None:
             return
-        self._tell_worker(worker, Cancel(lease=holding.lease))
+        self._tell_worker(worker, Cancel(lease=holding.lease, waits_again=True))
         await self._requests.release([holding.lease], "more urgent work took its place")
         self._board.changed(holding.lease.request_id)
 
@@ -196,12 +200,15 @@ class Dispatch:
         for lease, spent in used.values():
             await self._requests.meter(lease, spent)
 
-    async def _about(self, worker: str, holding: Holding, message: Started | Progress | Note) -> None:
+    async def _about(self, worker: str, holding: Holding, message: Started | Resumed | Progress | Note) -> None:
         lease = message.lease
         if isinstance(message, Started):
             holding.begun_ns = self._clock.monotonic_ns()
             await self._requests.started(lease)
             self._board.changed(lease.request_id)
+        elif isinstance(message, Resumed):
+            await self._requests.note(lease, "INFO", f"it goes on after step {message.step}, where it was saved")
+            await self._requests.meter(message.former, message.spent)
         elif isinstance(message, Progress):
             self._used[worker][lease.token] = (lease, message.spent)
             holding.touched = True
@@ -242,11 +249,22 @@ class Dispatch:
         for seen in beat.observed:
             self._estimates.learn(worker, seen)
         self.windows[worker].resident = frozenset(beat.resident)
+        if beat.call is not None and beat.call.seconds > beat.call.longest_s:
+            call = f"a call ({beat.call.stage}, {beat.call.model}) hangs since {beat.call.seconds:.0f} s"
+            self._replace(worker, f"{call}; its worker is replaced")
+            return
         held = self.windows[worker].held
         known = [lease for lease in beat.leases if lease.token in held]
         for lost in await self._requests.renew(known):
             held.pop(lost.token, None)
-            self._tell_worker(worker, Cancel(lease=lost))
+            self._tell_worker(worker, Cancel(lease=lost, waits_again=True))
+
+    def _replace(self, worker: str, why: str) -> None:
+        """End its process as a crash would; the fleet starts another, and the requests go on from their checkpoints."""
+        log.error("a worker is replaced", worker=worker, reason=why)
+        self._replaced[worker] = why
+        if self._fleet is not None:
+            self._fleet.workers[worker].kill()
 
     async def _tidy(self) -> None:
         """Take back leases that ran out, end what waited or ran too long."""
@@ -256,6 +274,9 @@ class Dispatch:
         longest = self._settings.generation_seconds
         now = self._clock.monotonic_ns()
         for worker, window in self.windows.items():
+            silent_s = (now - self._heard_ns.get(worker, now)) / 1e9
+            if window.ready and silent_s > self._settings.hang_seconds:
+                self._replace(worker, f"the worker said nothing for {silent_s:.0f} s and is replaced")
             for holding in list(window.held.values()):
                 if holding.begun_ns is not None and (now - holding.begun_ns) / 1e9 > longest:
                     late = f"the request ran longer than {longest:g} s; ask for fewer steps or pictures"
@@ -268,7 +289,7 @@ class Dispatch:
         for worker, window in self.windows.items():
             for lease in [held.lease for held in window.held.values() if held.lease.request_id == request_id]:
                 window.held.pop(lease.token)
-                self._tell_worker(worker, Cancel(lease=lease))
+                self._tell_worker(worker, Cancel(lease=lease, waits_again=True))
 
     def _refusal(self, model: ModelRef) -> LaternaError | None:
         return None if self._fleet is None else self._fleet.refusal(model)

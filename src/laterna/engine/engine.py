@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -16,19 +17,24 @@ import torch
 
 from laterna.clock import Clock
 from laterna.contracts.generation import ModelRef, work_tokens
-from laterna.contracts.messages import Assign, Failed, Lease, Note, Observation, Progress, Started
+from laterna.contracts.messages import Assign, Failed, Lease, Note, Observation, Progress, Resumed, Started
 from laterna.engine import runner
+from laterna.engine.checkpoints import Checkpoints
+from laterna.engine.keeper import Keeper
+from laterna.engine.memory import free_memory, is_out_of_memory
 from laterna.engine.metering import divide
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.engine.sample import Sample
-from laterna.errors import LaternaError, RequestCancelled, SampleFailed
+from laterna.errors import LaternaError, OutOfMemory, RequestCancelled, SampleFailed
 from laterna.families.family import Family, Picture
 from laterna.scheduler.policy import Candidate, Policy, StepPlan
 
 PREVIEW_NS = 400_000_000  # at most one preview of a request in so many nanoseconds
 
-Said = Started | Progress | Note | Failed
+FAILURES = (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, MemoryError, LaternaError)  # of a call
+
+Said = Started | Resumed | Progress | Note | Failed
 
 
 class Audience(Protocol):
@@ -51,31 +57,65 @@ class Audience(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A device call that has begun."""
+
+    plan: StepPlan
+    begun_ns: int  # monotonic
+    first: bool  # the first of its model and stage in this process, of which little can be predicted
+
+
 class Engine:
     """Not thread-safe: one thread owns it."""
 
-    def __init__(self, residency: Residency, policy: Policy, clock: Clock, audience: Audience) -> None:
+    def __init__(
+        self,
+        residency: Residency,
+        policy: Policy,
+        clock: Clock,
+        audience: Audience,
+        checkpoints: Checkpoints | None = None,
+        plan_of: Callable[[ModelRef], str] = lambda ref: "",
+    ) -> None:
+        """`plan_of`: the digest of a loaded model's plan; without `checkpoints` nothing is saved."""
         self._residency = residency
         self._policy = policy
         self._clock = clock
         self._audience = audience
+        self._keeper = Keeper(checkpoints, plan_of, clock, audience.say)
+        self._ran: set[tuple[str, str]] = set()  # model and stage of calls that came to an end
+        self.running: Running | None = None  # the call that the device is busy with; may be read by any thread
         self._samples: list[Sample] = []
 
     def submit(self, order: Assign) -> None:
         self._policy.weigh(order.tenant, order.weight)
         run = Run(order=order, pictures_left=order.generation.count, watched=order.generation.previews)
+        self._keeper.take(run)
         for index in range(order.generation.count):
             job = msgspec.structs.replace(order.generation, seed=order.generation.seed + index)
             sample = Sample(run=run, index=index, job=job, generator=torch.Generator("cpu"))
             self._samples.append(sample)
             self._policy.put(self._candidate(sample))
 
-    def cancel(self, lease: Lease) -> bool:
-        """Take the request out before its next step; says how much it had used. False where none of it is left here."""
+    def cancel(self, lease: Lease, waits_again: bool = False) -> bool:
+        """Take the request out before its next step, saved where it waits again; says how much it had used.
+
+        False where none of it is left here.
+        """
         found = {sample.run for sample in self._samples if sample.run.order.lease == lease}
         for run in found:
-            self.fail(run, RequestCancelled.code, "the request was cancelled")
+            if waits_again:
+                self._keeper.save(run)
+                self.fail(run, RequestCancelled.code, "the request was taken back; it goes on later", retry=True)
+            else:
+                self.fail(run, RequestCancelled.code, "the request was cancelled")
         return bool(found)
+
+    def save_all(self) -> None:
+        """Save what is running, for whoever goes on with it."""
+        for run in {sample.run for sample in self._samples}:
+            self._keeper.save(run)
 
     def fail(self, run: Run, code: str, message: str, retry: bool = False) -> None:
         """End a run, be it here or with the audience, and say so once; what is left of it is not computed."""
@@ -85,6 +125,7 @@ class Engine:
         for sample in [sample for sample in self._samples if sample.run is run]:
             self._samples.remove(sample)
             self._policy.drop(id(sample))
+        self._keeper.forget(run)
         self._audience.say(
             Failed(
                 lease=run.order.lease,
@@ -126,10 +167,9 @@ class Engine:
         family = self._residency.get(ref)
         if family is not None:
             return family
-        busy = {s.run.order.model.name for s in self._samples if s.stage != "encode"}
         self._say_loading(ref)
         try:
-            return self._residency.load(ref, busy)
+            return self._residency.load(ref, self._busy())
         except LaternaError as error:
             self._fail_all(ref, error)
         except (RuntimeError, OSError, ValueError, KeyError, MemoryError) as error:
@@ -169,22 +209,50 @@ class Engine:
             )
 
     def _run(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
-        """Carry the call out; if it fails, each member again by itself, so that a bad sample fails alone."""
+        """Carry the call out; if it fails, in parts, so that a bad sample fails alone."""
+        members = [member for member in members if member in self._samples]  # others may have failed meanwhile
+        if not members:
+            return
         self._start(members)
-        begun = self._clock.monotonic_ns()
+        begun, problem = self._clock.monotonic_ns(), None
+        self.running = Running(plan=plan, begun_ns=begun, first=(plan.model, plan.stage) not in self._ran)
         try:
             settle = self._call(plan.stage, family, members)
-        except (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, MemoryError, LaternaError) as error:
-            self._meter(plan.stage, members, begun)
-            if len(members) > 1:
-                for member in members:
-                    if member in self._samples:
-                        self._run(plan, family, [member])
-            else:
-                self.fail(members[0].run, _code(error), f"{plan.stage} failed: {error}")
-            return
-        self._observe(plan, members, self._meter(plan.stage, members, begun))
-        settle()
+        except FAILURES as error:
+            problem = error.with_traceback(None)  # its frames hold the memory that the next try needs
+        finally:
+            self.running = None
+            self._ran.add((plan.model, plan.stage))
+        device_ns = self._meter(plan.stage, members, begun)
+        if problem is None:
+            self._observe(plan, members, device_ns)
+            settle()
+        elif is_out_of_memory(problem):
+            self._run_smaller(plan, family, members)
+        elif len(members) > 1:
+            for member in members:
+                self._run(plan, family, [member])
+        else:
+            self.fail(members[0].run, _code(problem), f"{plan.stage} failed: {problem}")
+
+    def _run_smaller(self, plan: StepPlan, family: Family, members: Sequence[Sample]) -> None:
+        """After one call was too much for the memory: in halves from now on, or with other models out of the way."""
+        free_memory()
+        half = len(members) // 2
+        if half:
+            self._policy.limit(self._candidate(members[0]), len(members) - half)
+            self._run(plan, family, members[:half])
+            self._run(plan, family, members[half:])
+        elif self._residency.unload(self._busy() | {plan.model}):
+            self._run(plan, family, members)
+        else:
+            job = members[0].job
+            size = f"{plan.stage} of {job.width}x{job.height} is too much for the device's memory"
+            self.fail(members[0].run, OutOfMemory.code, f"{size}; ask for a smaller size")
+
+    def _busy(self) -> set[str]:
+        """Models with samples under way."""
+        return {sample.run.order.model.name for sample in self._samples if sample.stage != "encode"}
 
     def _start(self, members: Iterable[Sample]) -> None:
         for run in {sample.run for sample in members}:
@@ -236,6 +304,7 @@ class Engine:
             sample.beginning = result.beginning
             sample.latent = result.beginning.latent
             sample.history = result.history
+            self._keeper.resume(sample)
             self._policy.put(self._candidate(sample))
             for remark in result.conditioning.remarks if sample.index == 0 else ():
                 self._audience.say(Note(lease=sample.run.order.lease, level="WARN", message=remark))
@@ -244,15 +313,21 @@ class Engine:
         for sample, result in zip(members, results, strict=True):
             sample.latent, sample.history = result.latent, result.history
             sample.step += 1
-            if sample.step == sample.steps and not runner.is_finite(sample):
-                self.fail(sample.run, SampleFailed.code, f"sample {sample.index} became infinite or not a number")
-            elif sample in self._samples:
+            if sample.run.failed:  # by a sibling
+                continue
+            if result.finite:
+                self._keeper.stepped(sample)
                 self._policy.put(self._candidate(sample))
+            else:
+                where = f"sample {sample.index} became infinite or not a number in step {sample.step} of {sample.steps}"
+                self.fail(sample.run, SampleFailed.code, where)
         told: set[Run] = set()
         for sample, result in zip(members, results, strict=True):
             if sample.run not in told and sample in self._samples:
                 told.add(sample.run)
                 self._report(family, sample, result, len(members))
+        for run in told:  # after the report, so that no work is saved that nobody was told of
+            self._keeper.save_due(run)
 
     def _report(self, family: Family, sample: Sample, result: runner.Denoised, batch: int) -> None:
         run = sample.run
@@ -287,6 +362,7 @@ class Engine:
             self._policy.drop(id(sample))
             self._audience.picture(run, sample.index, picture)
             if run.pictures_left == 0:
+                self._keeper.forget(run)
                 self._audience.complete(run)
 
     def _fail_all(self, ref: ModelRef, error: LaternaError) -> None:

@@ -6,13 +6,13 @@ Refuses a model that would not fit even alone.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from laterna.clock import Clock
 from laterna.contracts.fitting import misfit
 from laterna.contracts.generation import ModelRef
+from laterna.engine.memory import free_memory
 from laterna.families.family import Family
 
 Loader = Callable[[ModelRef], Family]
@@ -66,6 +66,14 @@ class Residency:
         self._models[ref.name] = Resident(family=family, load_s=(now - begun) / 1e9, used_ns=now)
         return family
 
+    def unload(self, busy: Container[str]) -> bool:
+        """Let go of every model that is not `busy` (names); whether there was one."""
+        idle = [name for name in self._models if name not in busy]
+        for name in idle:
+            del self._models[name]
+        free_memory()
+        return bool(idle)
+
     def _make_room(self, wanted: int, busy: Container[str]) -> bool:
         now = self._clock.monotonic_ns()
         idle = sorted((r.value(now), name) for name, r in self._models.items() if name not in busy)
@@ -73,7 +81,7 @@ class Residency:
             if self._used() + wanted <= self._budget:
                 break
             del self._models[name]
-            gc.collect()
+            free_memory()
         return self._used() + wanted <= self._budget
 
     def _used(self) -> int:

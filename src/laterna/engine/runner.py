@@ -31,6 +31,7 @@ class Denoised:
     latent: torch.Tensor  # sigma space, after the step
     history: History
     clean: torch.Tensor  # the prediction of the finished latent: what previews show
+    finite: bool  # whether the latent is all numbers
 
 
 T = TypeVar("T")
@@ -82,9 +83,10 @@ def _step(samples: Sequence[Sample], clean: Sequence[torch.Tensor]) -> list[Deno
     latent, history = sampler.step(
         history, latents, torch.stack(list(clean)), sigma, sigma_next, noise=noise, timestep=timestep
     )
+    finite = torch.isfinite(latent).flatten(1).all(1).tolist()  # one transfer, for which the device is waited
     return [
-        Denoised(latent=new.clone(), history=remembered, clean=predicted)
-        for new, remembered, predicted in zip(latent, unstack(history), clean, strict=True)
+        Denoised(latent=new.clone(), history=remembered, clean=predicted, finite=good)
+        for new, remembered, predicted, good in zip(latent, unstack(history), clean, finite, strict=True)
     ]
 
 
@@ -99,10 +101,6 @@ def decode(family: Family, samples: Sequence[Sample]) -> list[Picture]:
 def preview(family: Family, sample: Sample, clean: torch.Tensor) -> Picture:
     """A picture of what the sample would become if it stopped now."""
     return family.decode(clean[None], [sample.job])[0]
-
-
-def is_finite(sample: Sample) -> bool:
-    return sample.latent is None or bool(torch.isfinite(sample.latent).all())
 
 
 def _points(samples: Sequence[Sample], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -52,6 +52,7 @@ class Policy:
         self._shares = shares
         self._all = Ranking(shares)
         self._groups: dict[Group, Ranking] = {}
+        self._limits: dict[Group, int] = {}  # samples that the device's memory holds; absent: no limit known
         self._entries: dict[Hashable, Entry] = {}
         self._ages: list[tuple[int, int, Hashable]] = []  # time of submission, serial number, id
         self._of_tenant: dict[str, int] = {}  # candidates
@@ -105,6 +106,10 @@ class Policy:
 
     def __contains__(self, id: Hashable) -> bool:
         return id in self._entries
+
+    def limit(self, like: Candidate, batch: int) -> None:
+        """A call of more such candidates than `batch` is too much for the device's memory."""
+        self._limits[_group(like)] = batch
 
     def weigh(self, tenant: str, weight: float) -> None:
         """A tenant's share against others'."""
@@ -208,8 +213,9 @@ class Policy:
         newcomer = self._foremost(lambda key: key[:2] == (leader.model, "encode"), leader.priority, allowed)
         if newcomer is None:
             return None
-        company = [found.urgency for found in islice(self._groups[_group(leader)], LARGEST_BATCH)]
-        alike = [*company, self._entries[newcomer.id].urgency]
+        most = self._most(leader)
+        company = [found.urgency for found in islice(self._groups[_group(leader)], most)]
+        alike = [*company, self._entries[newcomer.id].urgency][:most]
         seconds = self._seconds(leader, leader.tokens)
         return newcomer if paying(seconds, alike, self._urgency) > len(company) else None
 
@@ -240,12 +246,16 @@ class Policy:
     def _members(self, leader: Candidate) -> list[Candidate]:
         first, seconds = self._entries[leader.id], self._seconds(leader, leader.tokens)
         others = (found for found in self._groups[_group(leader)] if found is not first)
-        able = [first, *islice(others, LARGEST_BATCH - 1)]
+        able = [first, *islice(others, self._most(leader) - 1)]
         size = paying(seconds, [found.urgency for found in able], self._urgency)
         members = [found.candidate for found in able[:size]]
         while len(members) > 1 and self._late(members, seconds):
             members.pop()
         return members
+
+    def _most(self, leader: Candidate) -> int:
+        """How many its call can take."""
+        return self._limits.get(_group(leader), LARGEST_BATCH)
 
     def _late(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
         """Whether somebody misses a deadline in this company that it would make alone."""

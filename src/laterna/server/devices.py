@@ -22,6 +22,8 @@ def stations(settings: Settings) -> list[Station]:
             memory_gb=settings.memory_gb,
             threads=settings.threads,
             adapters=adapters(settings),
+            checkpoint_seconds=settings.checkpoint_seconds,
+            hang_seconds=settings.hang_seconds,
         )
         for device in settings.devices or found()
     ]

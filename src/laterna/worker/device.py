@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from dataclasses import dataclass
 
@@ -22,6 +24,13 @@ class Device:
     def widening(self) -> int:
         """How many times a model takes here the 16 bits a number that its card counts with."""
         return self.dtype.itemsize // 2
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides how a network's numbers come out here: the same digest, the same pictures."""
+        kind = "cuda" if self.place.type == "cuda" else platform.machine()
+        settings = [kind, self.name, str(self.dtype), torch.get_num_threads(), torch.__version__]
+        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=8).hexdigest()
 
 
 def open_device(text: str, memory_gb: float, threads: int) -> Device:

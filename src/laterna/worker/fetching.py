@@ -44,9 +44,9 @@ class Fetching:
         self._say(Progress(lease=order.lease, stage="fetch", step=0, steps=steps, batch=0, remaining_s=0.0))
         threading.Thread(target=self._fetch, args=(order,), name="adapters", daemon=True).start()
 
-    def cancel(self, lease: Lease) -> bool:
-        """Whether it was here; then it is said to be cancelled."""
-        return self._end(lease, RequestCancelled.code, "the request was cancelled")
+    def cancel(self, lease: Lease, waits_again: bool = False) -> bool:
+        """Whether it was here; then it is said to be cancelled, here or altogether."""
+        return self._end(lease, RequestCancelled.code, "the request was cancelled", waits_again)
 
     def release(self, lease: Lease) -> bool:
         """Whether an order that is ready still waited; it was cancelled otherwise."""
@@ -73,8 +73,8 @@ class Fetching:
         except LaternaError as error:
             raise type(error)(f"loras[{number}].path: {error.message}") from error
 
-    def _end(self, lease: Lease, code: str, message: str) -> bool:
+    def _end(self, lease: Lease, code: str, message: str, retry: bool = False) -> bool:
         if not self.release(lease):
             return False
-        self._say(Failed(lease=lease, code=code, message=message))
+        self._say(Failed(lease=lease, code=code, message=message, retry=retry))
         return True

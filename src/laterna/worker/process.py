@@ -2,7 +2,8 @@
 
 Takes orders between two device calls, has their adapters fetched and finished pictures stored, and says what happened.
 It beats once a second from a thread of its own, so that a long call or a large model being loaded costs no lease. It
-ends when it is told to or when the server is gone; what it held then goes back to the queue by the server's doing.
+ends when it is told to or when the server is gone; what it held is saved then, and goes back to the queue by the
+server's doing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from laterna.contracts.messages import (
     VERSION,
     Assign,
     Beat,
+    Call,
     Cancel,
     Failed,
     Finished,
@@ -32,6 +34,7 @@ from laterna.contracts.messages import (
     Watch,
 )
 from laterna.contracts.station import Station
+from laterna.engine.checkpoints import SETTLING_SECONDS, Checkpoints
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
@@ -50,6 +53,8 @@ from laterna.worker.outputs import Outputs
 from laterna.worker.sources import Sources
 
 BEAT_SECONDS = 1.0
+HANGS = 20  # a call that takes so many times its prediction hangs
+FIRST_CALLS = 10  # times the least patience with a model's first calls, which may compile kernels
 IDLE_SECONDS = 0.5
 
 
@@ -57,7 +62,7 @@ class Worker:
     """The audience of its engine. The engine runs on the thread that calls `serve`."""
 
     def __init__(self, station: Station, link: Link, clock: Clock | None = None) -> None:
-        clock = clock or SystemClock()
+        clock = self._clock = clock or SystemClock()
         self._link = link
         self._station = station
         self._lock = threading.Lock()
@@ -69,9 +74,10 @@ class Worker:
         self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
         self._library, self._fetching = self._adapters(clock)
         self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
-        device = self._device
+        device, policy = self._device, Policy(clock, self._costs, Shares())
         residency = Residency(self._load, device.memory_bytes, clock, device.widening)
-        self._engine = Engine(residency, Policy(clock, self._costs, Shares()), clock, self)
+        self._checkpoints = Checkpoints(station.checkpoints, station.checkpoint_seconds)
+        self._engine = Engine(residency, policy, clock, self, self._checkpoints, lambda ref: device.digest)
 
     def serve(self) -> None:
         """Work until told to stop."""
@@ -91,6 +97,8 @@ class Worker:
         idle = False
         while self._obey(IDLE_SECONDS if idle else 0.0):
             idle = not self._engine.turn()
+        self._engine.save_all()
+        self._checkpoints.close()
         self._over.set()
         beats.join(BEAT_SECONDS)
         self._outputs.close()
@@ -118,16 +126,16 @@ class Worker:
             else:
                 self._engine.submit(order)
         elif isinstance(order, Cancel):
-            self._cancel(order.lease)
+            self._cancel(order)
         elif isinstance(order, Watch):
             self._engine.watch(order.lease)
 
-    def _cancel(self, lease: Lease) -> None:
+    def _cancel(self, order: Cancel) -> None:
         """Wherever it is: waiting for adapters, being computed or being stored."""
-        if self._fetching is not None and self._fetching.cancel(lease):
+        if self._fetching is not None and self._fetching.cancel(order.lease, order.waits_again):
             return
-        if not self._engine.cancel(lease):
-            run = self._outputs.stop(lease)
+        if not self._engine.cancel(order.lease, order.waits_again):
+            run = self._outputs.stop(order.lease)
             if run is not None:
                 self._engine.fail(run, RequestCancelled.code, "the request was cancelled")
 
@@ -191,9 +199,23 @@ class Worker:
         if isinstance(message, Finished | Failed):
             with self._lock:
                 self._held.pop(message.lease.token, None)
+            if isinstance(message, Finished):
+                self._checkpoints.drop(message.lease.request_id, SETTLING_SECONDS)
+            elif not message.retry:
+                self._checkpoints.drop(message.lease.request_id)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             with self._lock:
                 leases, self._seen, seen = list(self._held.values()), [], self._seen
-            self._link.say(Beat(leases=leases, resident=self._engine.resident(), observed=seen))
+            self._link.say(Beat(leases=leases, resident=self._engine.resident(), observed=seen, call=self._running()))
+
+    def _running(self) -> Call | None:
+        """The device call under way: should it hang, this thread still tells."""
+        call = self._engine.running
+        if call is None:
+            return None
+        plan, least = call.plan, self._station.hang_seconds * (FIRST_CALLS if call.first else 1)
+        seconds = (self._clock.monotonic_ns() - call.begun_ns) / 1e9
+        longest = max(least, HANGS * plan.predicted_s)
+        return Call(model=plan.model, stage=plan.stage, seconds=seconds, longest_s=longest)
