@@ -30,31 +30,39 @@ def count(server: Server) -> int:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "field", "value", "way_out"),
     [
-        ({}, "prompt"),
-        ({"prompt": 7}, "prompt"),
-        ({"prompt": "x" * 100_000}, "prompt"),
-        ({"prompt": "x", "num_inference_steps": 0}, "num_inference_steps"),
-        ({"prompt": "x", "num_inference_steps": "many"}, "num_inference_steps"),
-        ({"prompt": "x", "num_images": 10**9}, "num_images"),
-        ({"prompt": "x", "seed": -1}, "seed"),
-        ({"prompt": "x", "output_format": "exe"}, "output_format"),
-        ({"prompt": "x", "image_size": {"width": 10**6, "height": 64}}, "image_size"),
-        ({"prompt": "x", "image_size": "gigantic"}, "image_size"),
+        ({}, ["prompt"], None, "required"),
+        ({"prompt": 7}, ["prompt"], 7, "valid string"),
+        ({"prompt": "x" * 100_000}, ["prompt"], "x" * 200 + "… (100000 characters)", "at most 4000 characters"),
+        ({"prompt": "x", "num_inference_steps": 0}, ["num_inference_steps"], 0, "greater than or equal to 1"),
+        ({"prompt": "x", "num_inference_steps": 51}, ["num_inference_steps"], 51, "less than or equal to 50"),
+        ({"prompt": "x", "num_inference_steps": "many"}, ["num_inference_steps"], "many", "valid integer"),
+        ({"prompt": "x", "num_images": 10**9}, ["num_images"], 10**9, "less than or equal to 8"),
+        ({"prompt": "x", "seed": -1}, ["seed"], -1, "greater than or equal to 0"),
+        ({"prompt": "x", "output_format": "exe"}, ["output_format"], "exe", "'png', 'jpeg' or 'webp'"),
+        (
+            {"prompt": "x", "image_size": {"width": 10**6, "height": 64}},
+            ["image_size", "width"],
+            10**6,
+            "less than or equal to 64",
+        ),
+        ({"prompt": "x", "image_size": "gigantic"}, ["image_size"], "gigantic", "sides from 64 to 64 pixels"),
     ],
 )
 @pytest.mark.parametrize("path", ["/queue/laterna/sprite", "/laterna/sprite", "/laterna/sprite/stream"])
 def test_a_wrong_field_is_named_and_nothing_is_queued(
-    server: Server, http: httpx2.Client, path: str, body: dict[str, Any], field: str
+    server: Server, http: httpx2.Client, path: str, body: dict[str, Any], field: list[str], value: object, way_out: str
 ) -> None:
     before = count(server)
     answer = http.post(path, json=body)
     assert answer.status_code == 422
     problem = answer.json()["detail"][0]
-    assert problem["loc"][:2] == ["body", field]
-    assert problem["msg"]
+    assert problem["loc"] == ["body", *field]
+    assert problem.get("input") == value
+    assert way_out in problem["msg"]
     assert problem["type"]
+    assert answer.json()["message"] == f"body.{'.'.join(field)}: {problem['msg']}"
     assert len(answer.content) < 4000
     assert count(server) == before
 
@@ -69,16 +77,40 @@ def test_what_is_no_object_is_refused(http: httpx2.Client, content: bytes, statu
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "field", "value", "way_out"),
+    [
+        ({"sampler": "flow_euler"}, ["sampler"], "flow_euler", "'euler_ancestral'"),
+        ({"image_size": {"width": 14142, "height": 64}}, ["image_size", "width"], 14142, "less than or equal to 2048"),
+        ({"num_inference_steps": 51, "sampler": "lcm"}, ["num_inference_steps"], 51, "50"),
+    ],
+)
+def test_what_the_models_family_cannot_do_is_refused_before_anything_is_queued(
+    server: Server, http: httpx2.Client, sent: dict[str, Any], field: list[str], value: object, way_out: str
+) -> None:
+    before = count(server)
+    answer = http.post("/queue/fal-ai/fast-sdxl", json={"prompt": "x", **sent})
+    assert answer.status_code == 422
+    problem = answer.json()["detail"][0]
+    assert (problem["loc"], problem["input"]) == (["body", *field], value)
+    assert way_out in problem["msg"]
+    assert count(server) == before
+
+
 def test_an_oversize_body_is_refused(http: httpx2.Client) -> None:
     answer = http.post("/queue/test/blank", content=b'{"prompt": "' + b"x" * 11_000_000 + b'"}')
     assert answer.status_code == 413
     assert answer.json()["error_type"] == "payload_too_large"
+    assert "10,000,000 bytes" in answer.json()["detail"]
+    assert "body_mb" in answer.json()["detail"]
 
 
 def test_an_unknown_endpoint_suggests_near_ones(http: httpx2.Client) -> None:
     answer = http.post("/queue/laterna/sprit", json={"prompt": "x"})
     assert answer.status_code == 404
-    assert "laterna/sprite" in answer.json()["detail"]
+    assert answer.json()["error_type"] == "endpoint_not_found"
+    for part in ("'laterna/sprit'", "did you mean 'laterna/sprite'"):
+        assert part in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("key", ["", "Key wrong", "Key a:b", "Bearer x.y.z", "Basic eDp5"])
@@ -86,7 +118,8 @@ def test_a_wrong_key_is_refused(server: Server, key: str) -> None:
     with server.http() as http:
         answer = http.post("/queue/test/blank", json={"prompt": "x"}, headers={"Authorization": key})
     assert answer.status_code == 401
-    assert answer.json()["message"]
+    assert answer.json()["error_type"] == "unauthorized"
+    assert "data folder" in answer.json()["message"]
 
 
 def test_an_unknown_host_is_refused(http: httpx2.Client) -> None:

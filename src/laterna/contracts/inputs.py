@@ -76,7 +76,7 @@ class StableDiffusionTextToImage(TextToImageInput):
     expand_prompt: Annotated[bool, Unsupported] = Field(False, description="Not supported here.")
     sampler: Sampler = Field(None, description="The sampler; the model's own when absent. No field of fal's.")
     safety_checker_version: Literal["v1", "v2"] = Field("v1", description="Accepted for compatibility.")
-    request_id: str | None = Field(None, description="Accepted for compatibility: ids are given by the queue.")
+    request_id: str | None = Field("", description="Accepted for compatibility: ids are given by the queue.")
 
 
 class SpriteTextToImage(TextToImageInput):
