@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("platform", "engine", "serving")
+NAMES = ("platform", "engine", "caching", "serving")
 
 if __name__ == "__main__":
     out = Path(__file__).parent / "out"

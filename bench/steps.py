@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from laterna.catalog.catalog import Catalog
 from laterna.contracts.generation import Lora, ModelRef, TextToImage
 from laterna.families import load_family
+from laterna.families.caching import Thresholds
 from laterna.families.family import Family, Noisy
 from laterna.families.flux.tokens import positions
 from laterna.families.guidance import Rows
@@ -114,9 +115,8 @@ def eager_sprite(transformer: FluxTransformer2DModel, batch: int) -> Callable[[]
 
 def sd15_network() -> Network:
     """A UNet of SD 1.5's architecture with random weights: speed transfers, quality does not."""
-    return Network(
-        UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64).eval(), "epsilon"
-    )
+    unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64).eval()
+    return Network(unet, "epsilon", Thresholds(regular=0, high=0))
 
 
 def step_sd15(network: Network, pixels: int) -> Callable[[], object]:

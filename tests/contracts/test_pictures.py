@@ -96,8 +96,16 @@ def test_sync_mode_is_inline() -> None:
     assert made(flux(), sync_mode=True).inline
 
 
+def test_acceleration_reaches_the_engine_and_is_off_unless_asked_for() -> None:
+    assert made(flux(), seed=1).acceleration == "none"
+    for name in ("none", "regular", "high"):
+        assert made(flux(), seed=1, acceleration=name).acceleration == name
+    with pytest.raises(InvalidInput, match="acceleration"):
+        made(flux(), seed=1, acceleration="ludicrous")
+
+
 def test_fields_of_fals_schemas_without_a_meaning_here_are_accepted_and_unknown_ones_ignored() -> None:
-    job = made(flux(), seed=1, enable_safety_checker=False, acceleration="high", somebody_elses_field={"a": [1]})
+    job = made(flux(), seed=1, enable_safety_checker=False, somebody_elses_field={"a": [1]})
     assert job == made(flux(), seed=1)
 
 

@@ -13,7 +13,7 @@ from laterna.contracts.generation import ModelRef
 from laterna.engine.engine import Engine
 from laterna.engine.memory import is_out_of_memory
 from laterna.engine.residency import Residency
-from laterna.families.family import Noisy
+from laterna.families.family import Noisy, Predicted
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
 from tests.engine.toy import Heard, Toy, alone, drain, engine, job, order
@@ -32,7 +32,7 @@ class Cramped(Toy):
         super().__init__()
         self.room, self.error, self.asked = room, error, list[int]()
 
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         self.asked.append(len(samples))
         if len(samples) > self.room:
             raise self.error()
@@ -74,7 +74,7 @@ def test_other_models_make_room_for_a_sample_that_is_too_large() -> None:
     class Large(Cramped):
         """Needs all the memory that there is."""
 
-        def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
             self.room = int(residency.names() == ["large@1"])
             return super().denoise(samples)
 
@@ -108,7 +108,7 @@ def test_a_call_under_way_can_be_seen_from_outside() -> None:
     seen = []
 
     class Watched(Toy):
-        def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+        def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
             seen.append(running.running)
             return super().denoise(samples)
 

@@ -16,7 +16,7 @@ from laterna.engine.engine import Engine
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
 from laterna.engine.timeline import MOST, Timeline
-from laterna.families.family import Conditioning, Noisy, Picture
+from laterna.families.family import Conditioning, Noisy, Picture, Predicted
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
 from tests.engine.toy import Heard, Toy, job, order
@@ -76,7 +76,7 @@ class Slow(Toy):
         self.took(job.prompt for job in jobs)
         return super().encode(jobs)
 
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         self.took(sample.job.prompt for sample in samples)
         return super().denoise(samples)
 

@@ -17,7 +17,7 @@ from laterna.engine.checkpoints import Checkpoints
 from laterna.engine.engine import Engine, Said
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture, Stage
+from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture, Predicted, Stage
 from laterna.lora.adapters import Adapters
 from laterna.samplers import get_sampler
 from laterna.samplers.noise import NoiseSchedule
@@ -57,7 +57,7 @@ class Toy:
         noise = torch.randn(CHANNELS, job.height // 8, job.width // 8, generator=generator)
         return Beginning(latent=noise * schedule.noise_scale, schedule=schedule)
 
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         """Latents of any shapes in one call; the first layer sees all their positions packed."""
         if any(sample.job.prompt.startswith("bad") for sample in samples):
             raise RuntimeError("the network broke")
@@ -68,7 +68,8 @@ class Toy:
         hidden = torch.tanh(torch.cat(scaled) @ self._first + words.repeat_interleave(torch.tensor(sizes), 0))
         packed = torch.split(torch.tanh(hidden @ self._second), sizes)
         nan = [float("nan") if s.job.prompt.startswith("nan") else 0.0 for s in samples]
-        return [c.T.reshape(s.latent.shape) + n for s, c, n in zip(samples, packed, nan, strict=True)]
+        found = zip(samples, packed, nan, strict=True)
+        return [Predicted(clean=clean.T.reshape(s.latent.shape) + n) for s, clean, n in found]
 
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
         return [np.asarray(((p[:3] + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0)) for p in x]

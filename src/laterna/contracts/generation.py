@@ -6,6 +6,8 @@ travels to the worker and is all that the output depends on, together with the m
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 SCHEMA_VERSION = 1  # of the normalised input stored on a request; raised when a field changes its meaning
@@ -32,6 +34,7 @@ class TextToImage(msgspec.Struct, frozen=True, kw_only=True, tag="text_to_image"
     guidance: float | None = None  # for networks with a guidance embedding; absent otherwise
     sampler: str  # a name of `laterna.samplers`
     seed: int  # 0 .. 2**63 - 1
+    acceleration: Literal["none", "regular", "high"] = "none"  # how readily features are reused between steps
     count: int = 1  # pictures
     image_format: str = "png"  # png, jpeg or webp
     previews: bool = False  # whether somebody watches the steps

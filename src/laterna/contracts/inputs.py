@@ -37,6 +37,8 @@ Unsupported = AfterValidator(_unsupported)
 Prompt = Annotated[str, Field(max_length=PROMPT_CHARACTERS)]
 Count = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
 Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED)]
+Acceleration = Literal["none", "regular", "high"]
+ACCELERATION = "Faster by reusing features between steps, the more the less exact. `none` is exact."
 Sampler = Literal["ddim", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_ancestral", "lcm", "unipc"] | None
 
 
@@ -63,7 +65,7 @@ class FluxTextToImage(TextToImageInput):
     guidance_scale: float = Field(3.5, ge=1, le=20, description="How closely the image follows the prompt.")
     num_images: Annotated[int, Field(ge=1, le=4)] = Field(1, description="The number of images to generate.")
     output_format: Literal["jpeg", "png"] = Field("jpeg", description="The format of the generated image.")
-    acceleration: Literal["none", "regular", "high"] = Field("none", description="Accepted for compatibility.")
+    acceleration: Acceleration = Field("none", description=ACCELERATION)
 
 
 class StableDiffusionTextToImage(TextToImageInput):
@@ -75,6 +77,7 @@ class StableDiffusionTextToImage(TextToImageInput):
     embeddings: Annotated[list[Any], Unsupported] = Field([], description="Embeddings: not supported here yet.")
     expand_prompt: Annotated[bool, Unsupported] = Field(False, description="Not supported here.")
     sampler: Sampler = Field(None, description="The sampler; the model's own when absent. No field of fal's.")
+    acceleration: Acceleration = Field("none", description=f"{ACCELERATION} No field of fal's here.")
     safety_checker_version: Literal["v1", "v2"] = Field("v1", description="Accepted for compatibility.")
     request_id: str | None = Field("", description="Accepted for compatibility: ids are given by the queue.")
 
@@ -87,3 +90,4 @@ class SpriteTextToImage(TextToImageInput):
     num_inference_steps: int = Field(20, ge=1, le=50, description="The number of denoising steps.")
     guidance_scale: float = Field(2.0, ge=1, le=10, description="How closely the image follows the prompt.")
     output_format: Literal["png", "jpeg", "webp"] = Field("png", description="The format of the generated image.")
+    acceleration: Acceleration = Field("none", description=ACCELERATION)

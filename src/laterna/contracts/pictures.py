@@ -107,6 +107,7 @@ class Pictures:
             guidance=scale if self.guidance == "embedded" else None,
             sampler=self._sampler(asked),
             seed=chosen if asked.seed is None else asked.seed,
+            acceleration=getattr(asked, "acceleration", "none"),
             count=asked.num_images,
             loras=tuple(Lora(path=one.path, scale=one.scale) for one in asked.loras),
             image_format=str(getattr(asked, "output_format", None) or getattr(asked, "format", "png")),

@@ -214,18 +214,18 @@ class Engine:
         if not members:
             return
         self._start(members)
-        begun, problem = self._clock.monotonic_ns(), None
+        begun, problem, shares = self._clock.monotonic_ns(), None, [1.0] * len(members)
         self.running = Running(plan=plan, begun_ns=begun, first=(plan.model, plan.stage) not in self._ran)
         try:
-            settle = self._call(plan.stage, family, members)
+            settle, shares = self._call(plan.stage, family, members)
         except FAILURES as error:
             problem = error.with_traceback(None)  # its frames hold the memory that the next try needs
         finally:
             self.running = None
             self._ran.add((plan.model, plan.stage))
-        device_ns = self._meter(plan.stage, members, begun)
+        device_ns = self._meter(plan.stage, members, begun, shares)
         if problem is None:
-            self._observe(plan, members, device_ns)
+            self._observe(plan, members, device_ns, shares)
             settle()
         elif is_out_of_memory(problem):
             self._run_smaller(plan, family, members)
@@ -260,22 +260,27 @@ class Engine:
                 run.started_ns = self._clock.monotonic_ns()
                 self._audience.say(Started(lease=run.order.lease))
 
-    def _call(self, stage: str, family: Family, members: Sequence[Sample]) -> Callable[[], None]:
-        """The device call, and how to settle it: what may fail changes nothing, and what changes does not fail."""
+    def _call(self, stage: str, family: Family, members: Sequence[Sample]) -> tuple[Callable[[], None], list[float]]:
+        """The device call: how to settle it, and the share of a whole call's work that each member took.
+
+        What may fail changes nothing, and what changes does not fail.
+        """
+        whole = [1.0] * len(members)
         if stage == "encode":
             encoded = runner.encode(family, members)
-            return lambda: self._settle_encoded(members, encoded)
+            return lambda: self._settle_encoded(members, encoded), whole
         if stage == "denoise":
             denoised = runner.denoise(family, members)
-            return lambda: self._settle_denoised(family, members, denoised)
+            return lambda: self._settle_denoised(family, members, denoised), [result.share for result in denoised]
         pictures = runner.decode(family, members)
-        return lambda: self._settle_decoded(members, pictures)
+        return lambda: self._settle_decoded(members, pictures), whole
 
-    def _meter(self, stage: str, members: Sequence[Sample], begun: int) -> int:
+    def _meter(self, stage: str, members: Sequence[Sample], begun: int, shares: Sequence[float]) -> int:
         """Divide the time since then among those who were in the call, and note it in their runs; returns it."""
         device_ns = self._clock.monotonic_ns() - begun
-        for sample, share in zip(members, divide(device_ns, [work_tokens(s.job) for s in members]), strict=True):
-            self._charge(sample.run, stage, share)
+        work = [max(1, round(work_tokens(s.job) * share)) for s, share in zip(members, shares, strict=True)]
+        for sample, own_ns in zip(members, divide(device_ns, work), strict=True):
+            self._charge(sample.run, stage, own_ns)
         for run in {sample.run for sample in members}:
             since = begun if run.started_ns is None else run.started_ns
             run.timeline.add(stage, begun - since, device_ns, len(members))
@@ -285,7 +290,7 @@ class Engine:
         run.charge(stage, device_ns)
         self._policy.charge(run.order.tenant, device_ns / 1e9)
 
-    def _observe(self, plan: StepPlan, members: Sequence[Sample], device_ns: int) -> None:
+    def _observe(self, plan: StepPlan, members: Sequence[Sample], device_ns: int, shares: Sequence[float]) -> None:
         tokens = sum(work_tokens(sample.job) for sample in members) // len(members)
         self._audience.observe(
             Observation(
@@ -295,6 +300,7 @@ class Engine:
                 batch=len(members),
                 device_ns=device_ns,
                 adapters=sum(_adapted(sample, plan.stage) for sample in members),
+                skipped=sum(share < 1 for share in shares),
             )
         )
 
@@ -311,7 +317,7 @@ class Engine:
 
     def _settle_denoised(self, family: Family, members: Sequence[Sample], results: Sequence[runner.Denoised]) -> None:
         for sample, result in zip(members, results, strict=True):
-            sample.latent, sample.history = result.latent, result.history
+            sample.latent, sample.history, sample.cache = result.latent, result.history, result.cache
             sample.step += 1
             if sample.run.failed:  # by a sibling
                 continue

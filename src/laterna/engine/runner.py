@@ -14,7 +14,8 @@ from typing import TypeVar
 import torch
 
 from laterna.engine.sample import Sample
-from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture
+from laterna.families.caching import Cache
+from laterna.families.family import Beginning, Conditioning, Family, Noisy, Picture, Predicted
 from laterna.samplers import get_sampler
 from laterna.samplers.sampler import History, Sampler, stack, unstack
 
@@ -32,6 +33,8 @@ class Denoised:
     history: History
     clean: torch.Tensor  # the prediction of the finished latent: what previews show
     finite: bool  # whether the latent is all numbers
+    cache: Cache | None  # for the sample's next step
+    share: float  # of the network's work that ran for the sample
 
 
 T = TypeVar("T")
@@ -53,13 +56,13 @@ def encode(family: Family, samples: Sequence[Sample]) -> list[Encoded]:
 @torch.inference_mode()
 def denoise(family: Family, samples: Sequence[Sample]) -> list[Denoised]:
     """One step of every sample: one network call for all, then one vectorised step for those of a sampler and shape."""
-    clean = family.denoise([_noisy(sample) for sample in samples])
+    predicted = family.denoise([_noisy(sample) for sample in samples])
     alike: dict[tuple[str, torch.Size], list[int]] = {}
     for row, sample in enumerate(samples):
         alike.setdefault((sample.job.sampler, _latent(sample).shape), []).append(row)
     stepped: dict[int, Denoised] = {}
     for rows in alike.values():
-        stepped |= zip(rows, _step([samples[row] for row in rows], [clean[row] for row in rows]), strict=True)
+        stepped |= zip(rows, _step([samples[row] for row in rows], [predicted[row] for row in rows]), strict=True)
     return [stepped[row] for row in range(len(samples))]
 
 
@@ -71,22 +74,30 @@ def _noisy(sample: Sample) -> Noisy:
         latent=_latent(sample),
         sigma=float(schedule.sigmas[sample.step]),
         timestep=float(schedule.timesteps[sample.step]),
+        last=sample.step + 1 == sample.steps,
+        cache=sample.cache,
     )
 
 
-def _step(samples: Sequence[Sample], clean: Sequence[torch.Tensor]) -> list[Denoised]:
+def _step(samples: Sequence[Sample], predicted: Sequence[Predicted]) -> list[Denoised]:
     """The step of samples of one sampler and latent shape."""
     sampler, latents = get_sampler(samples[0].job.sampler), torch.stack([_latent(sample) for sample in samples])
     sigma, sigma_next, timestep = _points(samples, latents)
     history = stack([_present(sample.history) for sample in samples])
     noise = _noise(sampler, samples, latents)
-    latent, history = sampler.step(
-        history, latents, torch.stack(list(clean)), sigma, sigma_next, noise=noise, timestep=timestep
-    )
+    clean = torch.stack([found.clean for found in predicted])
+    latent, history = sampler.step(history, latents, clean, sigma, sigma_next, noise=noise, timestep=timestep)
     finite = torch.isfinite(latent).flatten(1).all(1).tolist()  # one transfer, for which the device is waited
     return [
-        Denoised(latent=new.clone(), history=remembered, clean=predicted, finite=good)
-        for new, remembered, predicted, good in zip(latent, unstack(history), clean, finite, strict=True)
+        Denoised(
+            latent=new.clone(),
+            history=remembered,
+            clean=found.clean,
+            finite=good,
+            cache=found.cache,
+            share=found.share,
+        )
+        for new, remembered, found, good in zip(latent, unstack(history), predicted, finite, strict=True)
     ]
 
 

@@ -15,9 +15,9 @@ import torch
 
 from laterna.contracts.generation import ModelRef, TextToImage
 from laterna.families.checks import begin_schedule, check_job
-from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Predicted, Stage
 from laterna.families.pictures import to_pictures
-from laterna.families.settings import seconds_setting
+from laterna.families.settings import number_setting
 from laterna.lora.adapters import Adapters
 from laterna.lora.library import Library
 from laterna.samplers import SAMPLERS
@@ -58,9 +58,9 @@ class Blank:
         noise = torch.randn(3, generator=generator) * schedule.noise_scale
         return Beginning(latent=noise.to(self._device), schedule=schedule)
 
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         self._work()
-        return [_colour(sample.job.seed).to(sample.latent) for sample in samples]
+        return [Predicted(clean=_colour(sample.job.seed).to(sample.latent)) for sample in samples]
 
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:
         self._work()
@@ -79,4 +79,4 @@ def _colour(seed: int) -> torch.Tensor:
 
 def load(ref: ModelRef, device: torch.device, dtype: torch.dtype, library: Library | None = None) -> Blank:
     """Raises ConfigError for a `step_seconds` that is no time."""
-    return Blank(device, seconds_setting(ref, "step_seconds", 0.0))
+    return Blank(device, number_setting(ref, "step_seconds", 0.0))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from laterna.contracts.generation import TextToImage
+from laterna.families.caching import Cache, Choice
 from laterna.lora.adapters import Adapters
 from laterna.samplers.schedule import Schedule
 
@@ -45,6 +46,25 @@ class Noisy:
     latent: torch.Tensor  # sigma space, without a batch axis
     sigma: float  # its noise level, above 0
     timestep: float  # what the network is told of the noise level
+    last: bool = False  # whether this is its last step
+    cache: Cache | None = None  # what its last step left for this one; absent at its first step and after a resume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What a denoising call gives one sample."""
+
+    clean: torch.Tensor  # the latent without noise, of the noisy one's shape and type
+    cache: Cache | None = None  # to be passed to its next step; absent for samples that never reuse
+    share: float = 1.0  # of the network's work that ran for it: below 1 where it reused features
+
+
+def predictions(clean: Sequence[torch.Tensor], choice: Choice, share: float) -> list[Predicted]:
+    """What each sample of a call gets; `share` is the part of the network that runs where features are reused."""
+    return [
+        Predicted(clean=latent, cache=choice.kept.get(place), share=share if place in choice.skipping else 1.0)
+        for place, latent in enumerate(clean)
+    ]
 
 
 class Family(Protocol):
@@ -73,11 +93,12 @@ class Family(Protocol):
         """
         ...
 
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
-        """The predicted clean latent of each sample, of its latent's shape and type, by one call of the network.
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
+        """The predicted clean latent of each sample, by one call of the network.
 
         Samples of one `batch_key` may differ in everything else; the negative halves of those with `cfg_scale` above 1
-        ride in the same network call. No latent is changed.
+        ride in the same network call. Nothing that
+        was passed in is changed.
         """
         ...
 

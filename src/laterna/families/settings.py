@@ -14,9 +14,9 @@ def integer_setting(ref: ModelRef, name: str, default: int) -> int:
     return value
 
 
-def seconds_setting(ref: ModelRef, name: str, default: float) -> float:
-    """A number of seconds, 0 or more. Raises ConfigError naming setting and value."""
+def number_setting(ref: ModelRef, name: str, default: float) -> float:
+    """A number, 0 or more. Raises ConfigError naming setting and value."""
     value = ref.settings.get(name, default)
     if isinstance(value, bool | str) or not 0 <= value < float("inf"):
-        raise ConfigError(f"settings.{name} of {ref.id!r}: {value!r} is not a number of seconds, 0 or more")
+        raise ConfigError(f"settings.{name} of {ref.id!r}: {value!r} is not a number, 0 or more")
     return float(value)

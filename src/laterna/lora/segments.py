@@ -6,12 +6,14 @@ adapters, look it up (`laid`). A batch of whole rows is the case of segments of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+
+import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,15 @@ class Segments:
             found.append(Span(segments=slice(before, before + count), positions=slice(at, ends), length=length))
             at, before = ends, before + count
         return tuple(found)
+
+    def split(self, packed: torch.Tensor) -> list[torch.Tensor]:
+        """A packed tensor's segments."""
+        return list(torch.split(packed, list(self.lengths)))
+
+    def take(self, segments: Sequence[int], packed: torch.Tensor) -> torch.Tensor:
+        """Some segments of a packed tensor, packed again."""
+        parts = self.split(packed)
+        return torch.cat([parts[segment] for segment in segments])
 
 
 _laid: ContextVar[Segments | None] = ContextVar("laid", default=None)

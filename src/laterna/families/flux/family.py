@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from laterna.contracts.generation import TextToImage
 from laterna.families.checks import begin_schedule, check_job
 from laterna.families.components import bytes_of
-from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Predicted, Stage, predictions
 from laterna.families.flux.conditioning import Encoders
 from laterna.families.flux.network import Network
 from laterna.families.flux.original import original_names
@@ -61,10 +61,11 @@ class Flux:
         return Beginning(latent=pack(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
 
     @torch.inference_mode()
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         with self.adapters.denoising([sample.job.loras for sample in samples]):
-            velocities = self._network(samples, [self._grid(sample.job) for sample in samples])
-        return [sample.latent - sample.sigma * velocity for sample, velocity in zip(samples, velocities, strict=True)]
+            velocities, choice = self._network(samples, [self._grid(sample.job) for sample in samples])
+        pairs = zip(samples, velocities, strict=True)
+        return predictions([s.latent - s.sigma * velocity for s, velocity in pairs], choice, self._network.blocks.share)
 
     @torch.inference_mode()
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:

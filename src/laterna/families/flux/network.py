@@ -10,18 +10,11 @@ import torch
 import torch.nn.functional as F
 from diffusers import FluxTransformer2DModel
 
+from laterna.families.caching import Choice, Thresholds
 from laterna.families.family import Noisy
+from laterna.families.flux.blocks import Blocks
 from laterna.families.flux.conditioning import Embeds, FluxConditioning
-from laterna.families.flux.packed import (
-    Circumstance,
-    Layout,
-    Tokens,
-    double_block,
-    join,
-    modulate,
-    part,
-    single_block,
-)
+from laterna.families.flux.packed import Circumstance, Layout, Tokens, modulate
 from laterna.families.flux.tokens import positions
 from laterna.families.guidance import Rows, is_guided
 from laterna.lora.segments import lay, packing
@@ -36,22 +29,24 @@ Grid = tuple[int, int]  # rows and columns of tokens
 class Network:
     """Predicts velocity, noise - x0."""
 
-    def __init__(self, transformer: FluxTransformer2DModel) -> None:
+    def __init__(self, transformer: FluxTransformer2DModel, thresholds: Thresholds) -> None:
         self.transformer = transformer
+        self.blocks = Blocks(transformer, thresholds)
         self._turn = lru_cache(maxsize=GRIDS_KEPT)(self._make_turn)
 
-    def __call__(self, samples: Sequence[Noisy], grids: Sequence[Grid]) -> list[torch.Tensor]:
-        """Each sample's velocity, of the shape and type of its latent [tokens, width]."""
+    def __call__(self, samples: Sequence[Noisy], grids: Sequence[Grid]) -> tuple[list[torch.Tensor], Choice]:
+        """Each sample's velocity, of the shape and type of its latent [tokens, width], and who reused features."""
         rows = Rows.of([sample.job for sample in samples], [is_guided(sample.job) for sample in samples])
         order = sorted(range(len(rows.owners)), key=lambda row: -len(samples[rows.owners[row]].latent))
         with packing():
-            predicted = self._predict(samples, grids, rows, order)
+            predicted, choice = self._predict(samples, grids, rows, order)
         found: dict[int, torch.Tensor] = dict(zip(order, predicted, strict=True))
-        return rows.combine_each([found[row].to(samples[rows.owners[row]].latent.dtype) for row in range(len(found))])
+        in_order = [found[row].to(samples[owner].latent.dtype) for row, owner in enumerate(rows.owners)]
+        return rows.combine_each(in_order), choice
 
     def _predict(
         self, samples: Sequence[Noisy], grids: Sequence[Grid], rows: Rows, order: Sequence[int]
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> tuple[list[torch.Tensor], Choice]:
         """The velocities of the rows in that order."""
         owners, embeds = [rows.owners[row] for row in order], _embeds(rows, samples)
         chosen, texts = [samples[owner] for owner in owners], [embeds[row] for row in order]
@@ -62,12 +57,8 @@ class Network:
             turn=self._turns([grids[owner] for owner in owners], len(texts[0].states)),
         )
         tokens = self._embed(chosen, texts, layout)
-        for double in self.transformer.transformer_blocks:
-            tokens = double_block(double, tokens, given)
-        joint = join(layout, tokens.text, tokens.image)
-        for single in self.transformer.single_transformer_blocks:
-            joint = single_block(single, joint, given)
-        return torch.split(self._velocity(part(layout, joint)[1], given), list(layout.image.lengths))
+        image, choice = self.blocks(samples, tokens, given)
+        return layout.image.split(self._velocity(image, given)), choice
 
     def _embed(self, samples: Sequence[Noisy], texts: Sequence[Embeds], layout: Layout) -> Tokens:
         dtype = self.transformer.dtype

@@ -58,6 +58,16 @@ class Circumstance:
     turn: tuple[torch.Tensor, torch.Tensor]  # cosines and sines of the joint positions, [joint positions, 1, head]
 
 
+def select(rows: Sequence[int], tokens: Tokens, given: Circumstance) -> tuple[Tokens, Circumstance]:
+    """The call with some of its rows, in their order."""
+    whole = given.layout
+    lengths, owners = whole.image.lengths, whole.rows.owners
+    layout = Layout.of([owners[row] for row in rows], whole.text.lengths[0], [lengths[row] for row in rows])
+    cosine, sine = (whole.joint.take(rows, turn) for turn in given.turn)
+    kept = Tokens(text=whole.text.take(rows, tokens.text), image=whole.image.take(rows, tokens.image))
+    return kept, Circumstance(layout=layout, time=given.time[list(rows)], turn=(cosine, sine))
+
+
 def double_block(block: FluxTransformerBlock, tokens: Tokens, given: Circumstance) -> Tokens:
     """Text and image with weights of their own, attending to each other."""
     layout = given.layout

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from laterna.contracts.generation import TextToImage
 from laterna.families.checks import begin_schedule, check_job
 from laterna.families.components import bytes_of
-from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Stage
+from laterna.families.family import Beginning, Conditioning, Noisy, Picture, Predicted, Stage, predictions
 from laterna.families.guidance import Rows, is_guided
 from laterna.families.stable_diffusion.conditioning import Encoders, encode
 from laterna.families.stable_diffusion.decode import decode
@@ -57,10 +57,11 @@ class StableDiffusion:
         return Beginning(latent=(noise * schedule.noise_scale).to(self._vae.device), schedule=schedule)
 
     @torch.inference_mode()
-    def denoise(self, samples: Sequence[Noisy]) -> list[torch.Tensor]:
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
         rows = Rows.of([sample.job for sample in samples], [self._is_guided(sample.job) for sample in samples])
         with self.adapters.denoising([sample.job.loras for sample in samples]):
-            return list(self._network(samples, rows).unbind())
+            clean, choice = self._network(samples, rows)
+        return predictions(list(clean), choice, self._network.split.share)
 
     @torch.inference_mode()
     def decode(self, x: torch.Tensor, jobs: Sequence[TextToImage]) -> list[Picture]:

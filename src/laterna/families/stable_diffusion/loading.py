@@ -1,6 +1,7 @@
 """Loads a model of the stable_diffusion family; which of its kinds it is, the checkpoint says.
 
-Of the settings it reads `config`, for single files: the folder with their tokenizers, where that is not the file's own.
+Of the settings it reads the thresholds of reuse `cache_regular` and `cache_high`, and for single files `config`: the
+folder with their tokenizers, where that is not the file's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from laterna.contracts.generation import ModelRef
 from laterna.errors import UnreadableWeights
+from laterna.families.caching import Thresholds
 from laterna.families.single_file import config_folder
 from laterna.families.stable_diffusion.family import StableDiffusion
 from laterna.families.stable_diffusion.network import Network, Prediction
@@ -23,6 +25,7 @@ from laterna.families.training_noise import SCHEDULER, noise_of
 from laterna.families.weights import resolve_weights
 from laterna.lora.library import Library
 
+REGULAR, HIGH = 0.05, 0.1  # change of the first down block's answer
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -34,7 +37,8 @@ def load(ref: ModelRef, device: torch.device, dtype: torch.dtype, library: Libra
     else:
         parts = folder_parts(source, device, dtype)
     _check_channels(source, parts.unet, parts.vae)
-    network = Network(parts.unet, _prediction(parts.scheduler, source))
+    thresholds = Thresholds.of(ref, regular=REGULAR, high=HIGH)
+    network = Network(parts.unet, _prediction(parts.scheduler, source), thresholds)
     return StableDiffusion(network, parts.encoders, parts.vae, noise_of(parts.scheduler, source), library)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from diffusers import UNet2DConditionModel
 
 from laterna.contracts.generation import TextToImage
+from laterna.families.caching import Choice, Thresholds
 from laterna.families.family import Noisy
 from laterna.families.guidance import Rows
 from laterna.families.stable_diffusion.conditioning import DiffusionConditioning, Embeds
+from laterna.families.stable_diffusion.reuse import SplitUNet
 from laterna.lora.segments import Segments, lay, packing
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -21,8 +23,9 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 class Network:
     """Predicts noise, velocity or the clean latent, as its checkpoint says."""
 
-    def __init__(self, unet: UNet2DConditionModel, prediction: Prediction) -> None:
+    def __init__(self, unet: UNet2DConditionModel, prediction: Prediction, thresholds: Thresholds) -> None:
         self.unet = unet
+        self.split = SplitUNet(unet, thresholds)
         self._prediction = prediction
         self.is_xl = unet.config.addition_embed_type == "text_time"  # told pooled text and the size
 
@@ -31,25 +34,28 @@ class Network:
         """Distilled consistency models take the guidance scale as a number and have no negative half."""
         return self.unet.config.time_cond_proj_dim is not None
 
-    def __call__(self, samples: Sequence[Noisy], rows: Rows) -> torch.Tensor:
-        """x0 [samples, c, h, w], of latents of one shape."""
+    def __call__(self, samples: Sequence[Noisy], rows: Rows) -> tuple[torch.Tensor, Choice]:
+        """x0 [samples, c, h, w], of latents of one shape, and who reused features."""
         dtype = self.unet.dtype
         x = torch.stack([sample.latent for sample in samples])
         sigma = numbers([sample.sigma for sample in samples], x).view(-1, 1, 1, 1)
         jobs = [sample.job for sample in samples]
         own = [cast("DiffusionConditioning", sample.conditioning) for sample in samples]
         embeds = [c.positive for c in own] + [n for i in rows.guided if (n := own[i].negative)]
+        scaled = rows.expand(x / (sigma**2 + 1).sqrt()).to(dtype)
+        timestep = rows.expand(numbers([sample.timestep for sample in samples], x))
+        told: dict[str, Any] = {
+            "encoder_hidden_states": torch.stack([e.states for e in embeds]).to(dtype),
+            "timestep_cond": self._guidance(jobs, x.device),
+            "added_cond_kwargs": self._added(rows, embeds, jobs) if self.is_xl else None,
+        }
         with packing():
             lay(Segments.of_rows(rows.owners))
-            predicted = self.unet(
-                rows.expand(x / (sigma**2 + 1).sqrt()).to(dtype),
-                rows.expand(numbers([sample.timestep for sample in samples], x)),
-                encoder_hidden_states=torch.stack([e.states for e in embeds]).to(dtype),
-                timestep_cond=self._guidance(jobs, x.device),
-                added_cond_kwargs=self._added(rows, embeds, jobs) if self.is_xl else None,
-                return_dict=False,
-            )[0]
-        return self._clean(rows.combine(predicted.to(x.dtype)), x, sigma)
+            if self.split.is_for(samples):
+                predicted, choice = self.split(samples, rows.owners, scaled, timestep, **told)
+            else:
+                predicted, choice = self.unet(scaled, timestep, return_dict=False, **told)[0], Choice()
+        return self._clean(rows.combine(predicted.to(x.dtype)), x, sigma), choice
 
     def _clean(self, predicted: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """x0 in sigma space: x - sigma eps, or alpha x_vp - sigma_vp v (arXiv:2202.00512, appendix D)."""
