@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import Lease, Note, Progress, Resumed, Spent
 from laterna.engine.checkpoints import KEEP_SECONDS, SHARE, Checkpoints
 from laterna.engine.snapshot import Identity, Snapshot, State, decode, encode
+from laterna.families.caching import Cache
+from laterna.families.family import Noisy, Predicted
 from tests.engine.toy import MODEL, Heard, Toy, alone, drain, engine, job, order
 
 
@@ -89,6 +91,40 @@ def test_interrupted_again_and_again_it_still_paints_the_same(
     checkpoints.close()
     for index, picture in alone(job(**wanted)).items():
         assert np.array_equal(heard.pictures["a"][index], picture)
+
+
+class Reusing(Toy):
+    """After each computed step it reuses twice what the last two predicted, which leaves its mark on the picture."""
+
+    def denoise(self, samples: Sequence[Noisy]) -> list[Predicted]:
+        found = super().denoise(samples)
+        return [self._reused(sample, made) for sample, made in zip(samples, found, strict=True)]
+
+    def _reused(self, sample: Noisy, made: Predicted) -> Predicted:
+        cache = sample.cache
+        if sample.job.acceleration == "none" or sample.last:
+            return made
+        if cache is None:
+            return Predicted(clean=made.clean, cache=Cache(probe=made.clean, rest=made.clean, time=sample.timestep))
+        if cache.skips == 2:
+            return Predicted(clean=made.clean, cache=cache.followed_by(made.clean, made.clean, sample.timestep))
+        clean = cache.rest_at(sample.timestep)
+        return Predicted(clean=clean, cache=replace(cache, skips=cache.skips + 1), share=0.2)
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_2m"])
+@pytest.mark.parametrize("turns", range(2, 12))
+def test_features_that_are_reused_are_saved_too(kept: Checkpoints, sampler: str, turns: int) -> None:
+    wanted = job(sampler=sampler, steps=10, acceleration="high")
+    undisturbed, first, second = Heard(), Heard(), Heard()
+    for heard, checkpoints, most in ((undisturbed, None, 99), (first, kept, turns), (second, kept, 99)):
+        running = engine(Reusing(), heard, checkpoints=checkpoints)
+        running.submit(order("a", wanted))
+        for _ in range(most):
+            running.turn()
+    assert [message.step for message in resumed(second)] == [turns - 1]
+    assert np.array_equal(second.pictures["a"][0], undisturbed.pictures["a"][0])
+    assert not np.array_equal(second.pictures["a"][0], alone(job(sampler=sampler, steps=10))[0])
 
 
 def test_what_was_spent_is_told_with_the_lease_that_spent_it(kept: Checkpoints) -> None:

@@ -208,7 +208,7 @@ class Dispatch:
             self._board.changed(lease.request_id)
         elif isinstance(message, Resumed):
             await self._requests.note(lease, "INFO", f"it goes on after step {message.step}, where it was saved")
-            await self._requests.meter(message.former, message.spent)
+            await self._requests.resumed(lease, message.former, message.spent)
         elif isinstance(message, Progress):
             self._used[worker][lease.token] = (lease, message.spent)
             holding.touched = True
@@ -264,7 +264,7 @@ class Dispatch:
         log.error("a worker is replaced", worker=worker, reason=why)
         self._replaced[worker] = why
         if self._fleet is not None:
-            self._fleet.workers[worker].kill()
+            self._fleet.replace(worker, why)
 
     async def _tidy(self) -> None:
         """Take back leases that ran out, end what waited or ran too long."""

@@ -64,12 +64,11 @@ class Keeper:
                 put_back(sample, state)
             except (ValueError, RuntimeError) as error:
                 self._start_over(sample.run, str(error))
-                return
-            kept.states[sample.index] = state
-            self._tell(sample.run, kept, found)
+            else:
+                self._tell(sample.run, kept, found)
 
     def stepped(self, sample: Sample) -> None:
-        """A sample has done a step after which it may be resumed."""
+        """A sample has done a step."""
         kept = self._runs.get(sample.run)
         if kept is not None:
             kept.states[sample.index] = state_of(sample)
@@ -100,12 +99,15 @@ class Keeper:
         return identity(run.order.generation, run.order.model, self._plan_of(run.order.model))
 
     def _tell(self, run: Run, kept: _Kept, found: Snapshot) -> None:
+        """Once; then it is this lease's, so that nobody tells again what the former one spent."""
         if not kept.resumed:
-            kept.resumed = True
+            kept.resumed, kept.states = True, dict(found.samples)
             step = min(state.step for state in found.samples.values())
             self._say(Resumed(lease=run.order.lease, step=step, former=found.lease, spent=found.spent))
+            self.save(run)
 
     def _start_over(self, run: Run, why: str) -> None:
-        self._runs[run].found = None
+        kept = self._runs[run]
+        kept.found, kept.states = None, {}
         note = f"it starts over: what was saved of it cannot be used, as {why}"
         self._say(Note(lease=run.order.lease, level="WARN", message=note))

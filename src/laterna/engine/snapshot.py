@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import torch
@@ -19,6 +20,7 @@ from safetensors.torch import load, save
 from laterna.contracts.generation import Generation, ModelRef
 from laterna.contracts.messages import Lease, Spent
 from laterna.engine.sample import Sample
+from laterna.families.caching import Cache
 from laterna.samplers.sampler import restore, tensors
 
 CHECKSUM_BYTES = 16
@@ -33,6 +35,7 @@ class State:
     latent: torch.Tensor
     history: Mapping[str, torch.Tensor]  # the sampler's, by field
     generator: torch.Tensor  # of the noise still to be drawn; uint8
+    cache: Cache | None = None  # features that the next step may reuse
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     spent: list[Spent]
     steps: dict[int, int]  # of each sample
+    caches: dict[int, dict[str, int | float]] = {}  # what is no tensor of the caches of those samples that have one
 
 
 def identity(job: Generation, model: ModelRef, plan: str) -> Identity:
@@ -74,7 +78,13 @@ def state_of(sample: Sample) -> State:
     assert sample.latent is not None
     assert sample.history is not None
     generator = sample.generator.get_state()
-    return State(step=sample.step, latent=sample.latent, history=tensors(sample.history), generator=generator)
+    return State(
+        step=sample.step,
+        latent=sample.latent,
+        history=tensors(sample.history),
+        generator=generator,
+        cache=sample.cache,
+    )
 
 
 def put_back(sample: Sample, state: State) -> None:
@@ -86,13 +96,22 @@ def put_back(sample: Sample, state: State) -> None:
     history = restore(sample.history, state.history)
     sample.generator.set_state(state.generator)
     sample.latent, sample.history, sample.step = state.latent.to(sample.latent), history, state.step
+    if state.cache is not None:
+        place = sample.latent.device
+        moved: dict[str, Any] = {name: tensor.to(place) for name, tensor in _tensors(state.cache).items()}
+        sample.cache = replace(state.cache, **moved)
 
 
 def encode(snapshot: Snapshot) -> bytes:
     """Checksum, length, JSON and tensors. Copies from the device: not for the engine's thread."""
-    steps = {index: state.step for index, state in snapshot.samples.items()}
     head = msgspec.json.encode(
-        _Head(lease=snapshot.lease, identity=snapshot.identity, spent=snapshot.spent, steps=steps)
+        _Head(
+            lease=snapshot.lease,
+            identity=snapshot.identity,
+            spent=snapshot.spent,
+            steps={index: state.step for index, state in snapshot.samples.items()},
+            caches={index: _numbers(state.cache) for index, state in snapshot.samples.items() if state.cache},
+        )
     )
     named = {
         f"{index}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
@@ -111,21 +130,41 @@ def decode(data: bytes) -> Snapshot:
     end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
     try:
         head, named = msgspec.json.decode(body[_LENGTH_BYTES:end], type=_Head), load(body[end:])
-        samples = {index: _state(step, str(index), named) for index, step in head.steps.items()}
-    except (msgspec.DecodeError, SafetensorError, KeyError) as error:
+        samples = {
+            index: _state(step, _below(f"{index}.", named), head.caches.get(index))
+            for index, step in head.steps.items()
+        }
+    except (msgspec.DecodeError, SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"snapshot: of another version: {error}") from error
     return Snapshot(lease=head.lease, identity=head.identity, spent=head.spent, samples=samples)
 
 
 def _named(state: State) -> dict[str, torch.Tensor]:
     history = {f"history.{name}": tensor for name, tensor in state.history.items()}
-    return {"latent": state.latent, "generator": state.generator, **history}
+    cache = {f"cache.{name}": tensor for name, tensor in _tensors(state.cache).items()} if state.cache else {}
+    return {"latent": state.latent, "generator": state.generator, **history, **cache}
 
 
-def _state(step: int, index: str, named: Mapping[str, torch.Tensor]) -> State:
-    prefix = f"{index}.history."
-    history = {name.removeprefix(prefix): tensor for name, tensor in named.items() if name.startswith(prefix)}
-    return State(step=step, latent=named[f"{index}.latent"], generator=named[f"{index}.generator"], history=history)
+def _state(step: int, named: Mapping[str, torch.Tensor], numbers: Mapping[str, Any] | None) -> State:
+    return State(
+        step=step,
+        latent=named["latent"],
+        history=_below("history.", named),
+        generator=named["generator"],
+        cache=None if numbers is None else Cache(**_below("cache.", named), **numbers),
+    )
+
+
+def _below(prefix: str, named: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): tensor for name, tensor in named.items() if name.startswith(prefix)}
+
+
+def _tensors(cache: Cache) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in vars(cache).items() if isinstance(value, torch.Tensor)}
+
+
+def _numbers(cache: Cache) -> dict[str, int | float]:
+    return {name: value for name, value in vars(cache).items() if isinstance(value, int | float)}
 
 
 def _digest(data: bytes) -> bytes:

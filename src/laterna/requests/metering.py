@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from laterna.billing.usage import Account, record
 from laterna.contracts.messages import Lease, Span, Spent
+from laterna.queue.entry import held
 from laterna.store.schema import attempts, requests
 
 LOST = "lost"  # outcome of an attempt that has none yet
@@ -25,6 +26,11 @@ _UNMETERED = (
         attempts.c.device_ns.is_(None),
     )
     .with_for_update()
+)
+
+# Any attempt that was made under a lease and is remembered.
+_MADE = select(attempts.c.number).where(
+    attempts.c.request_id == bindparam("request"), attempts.c.lease_token == bindparam("token")
 )
 
 _METERED = (
@@ -68,3 +74,22 @@ def meter(
         },
     )
     return True
+
+
+def meter_former(
+    connection: Connection, lease: Lease, former: Lease, spent: Sequence[Spent], recovered: bool, now_us: int
+) -> None:
+    """Write down what was used under a former lease by a run that goes on under this one, unless it is written already.
+
+    `recovered`: whether a crash of the server took back the former lease unmetered and forgot its attempt: then it
+    counts as this one's.
+    """
+    found = held(connection, lease)
+    known = {"request": former.request_id, "token": former.token}
+    if connection.execute(_MADE, known).first() is not None:
+        meter(connection, former, spent, (), now_us)
+    elif recovered and found is not None:
+        account = Account(
+            tenant=found.tenant, request_id=found.id, attempt=found.attempts, outcome=LOST, currency=found.currency
+        )
+        record(connection, account, spent, now_us)

@@ -93,6 +93,7 @@ class Requests:
         self._attempts = settings.attempts
         self._lease_us = round(settings.lease_seconds * 1e6)
         self._keep_seconds = round(settings.keep_days * DAY) or None
+        self._recovered: set[str] = set()  # ids of requests whose last attempt nobody metered
 
     # What owners ask for.
 
@@ -212,6 +213,12 @@ class Requests:
         now = self._clock.now_us()
         return await self._store.write(lambda c: metering.meter(c, lease, spent, (), now))
 
+    async def resumed(self, lease: Lease, former: Lease, spent: Sequence[Spent]) -> None:
+        """It goes on from where it was saved under a former lease, whose usage is written unless it is already."""
+        now, recovered = self._clock.now_us(), lease.request_id in self._recovered
+        self._recovered.discard(lease.request_id)
+        await self._store.write(lambda c: metering.meter_former(c, lease, former, spent, recovered, now))
+
     async def release(self, leases: Iterable[Lease], why: str = "its worker stopped") -> None:
         """Their worker stops in good order, or another shall have its place: they wait again, no attempt counted."""
         now, given = self._clock.now_us(), list(leases)
@@ -237,6 +244,7 @@ class Requests:
         now, changed = self._clock.now_us(), list[str]()
         while some := await self._store.write(lambda c: upkeep.recover(c, now)):
             changed += some
+        self._recovered |= set(changed)
         return changed
 
     # Webhooks, each delivered at least once.
