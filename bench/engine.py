@@ -19,9 +19,9 @@ from bench.steps import (
     eager_sd15,
     eager_sprite,
     load_eager,
+    load_sd15,
     load_sprite,
     noisy,
-    sd15_network,
     shelve,
     sprite_jobs,
     step_sd15,
@@ -57,8 +57,8 @@ def measure(quick: bool) -> Report:
     rows: list[Row] = [_row(f"sprite, batch {b}", ours[b], theirs[b]) for b in BATCHES]
     figures = {"step_ratio_sprite": theirs[1] / ours[1], "step_ms_sprite": 1000 * ours[1], "lora8_ratio": lora8}
     if not quick:
-        network = sd15_network()
-        seconds = _sides(step_sd15(network, PIXELS), eager_sd15(network, PIXELS), blocks=3, calls=1)
+        network, untouched = load_sd15()
+        seconds = _sides(step_sd15(network, PIXELS), eager_sd15(untouched, PIXELS), blocks=3, calls=1)
         rows.append(_row(f"SD 1.5 shape, {PIXELS} px", *seconds))
         figures["step_ratio_sd15"] = seconds[1] / seconds[0]
     figures |= {"saturation_ratio": reached / allowed, "scheduler_ms": _scheduling_ms(50 if quick else 500)}

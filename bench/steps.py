@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 
@@ -11,6 +12,7 @@ from diffusers import FluxTransformer2DModel, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from laterna.catalog.catalog import Catalog
+from laterna.compiler import prepare
 from laterna.contracts.generation import Lora, ModelRef, TextToImage
 from laterna.families import load_family
 from laterna.families.caching import Thresholds
@@ -113,10 +115,13 @@ def eager_sprite(transformer: FluxTransformer2DModel, batch: int) -> Callable[[]
     return lambda: transformer(**given, return_dict=False)
 
 
-def sd15_network() -> Network:
-    """A UNet of SD 1.5's architecture with random weights: speed transfers, quality does not."""
-    unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64).eval()
-    return Network(unet, "epsilon", Thresholds(regular=0, high=0))
+def load_sd15() -> tuple[Network, UNet2DConditionModel]:
+    """A UNet of SD 1.5's architecture with random weights, ours and untouched: speed transfers, quality does not."""
+    untouched = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64)
+    untouched.eval().requires_grad_(False)
+    ours = copy.deepcopy(untouched)
+    prepare(ours)
+    return Network(ours, "epsilon", Thresholds(regular=0.0, high=0.0)), untouched
 
 
 def step_sd15(network: Network, pixels: int) -> Callable[[], object]:
@@ -130,8 +135,8 @@ def step_sd15(network: Network, pixels: int) -> Callable[[], object]:
     return lambda: network(samples, rows)
 
 
-def eager_sd15(network: Network, pixels: int) -> Callable[[], object]:
+def eager_sd15(unet: UNet2DConditionModel, pixels: int) -> Callable[[], object]:
     """Theirs, the two rows of a guided sample."""
     latent, states = torch.randn(2, 4, pixels // 8, pixels // 8), torch.randn(2, 77, 768)
     timestep = torch.full((2,), 500.0)
-    return lambda: network.unet(latent, timestep, encoder_hidden_states=states, return_dict=False)
+    return lambda: unet(latent, timestep, encoder_hidden_states=states, return_dict=False)

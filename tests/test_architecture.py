@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scheduler": set(),
     "samplers": set(),
     "lora": set(),
-    "families": {"samplers", "lora"},
+    "compiler": set(),
+    "families": {"samplers", "compiler", "lora"},
     "engine": {"families", "samplers", "scheduler"},
     "worker": {"engine", "families", "lora", "media", "scheduler"},
     "fleet": set(),
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"server", "catalog", "tls", "api", "store"},
     "models": set(),
 }
-TORCH = {"samplers", "lora", "families", "engine", "worker"}
+TORCH = {"samplers", "compiler", "lora", "families", "engine", "worker"}
 GENERIC = ("engine", "scheduler", "worker", "dispatch", "fleet", "queue", "requests", "samplers")
 MODEL_NAMES = re.compile(r"\b(flux|sdxl|stable_?diffusion|sprite|wan|kokoro)\b", re.IGNORECASE)
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from laterna.compiler import prepare
 from laterna.errors import MissingWeights, UnreadableWeights
 from laterna.families.safety import check_part, variant_of
 from laterna.families.text import Tokenizer
@@ -60,8 +61,9 @@ def load_part(kind: type[Part], source: Path, name: str, device: torch.device, d
 
 
 def settle(network: Part, device: torch.device) -> Part:
-    """The network on its device, frozen."""
+    """The network on its device, frozen and prepared for it."""
     network.eval().requires_grad_(False).to(device)
+    prepare(network)
     return network
 
 
@@ -103,7 +105,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def bytes_of(networks: Iterable[torch.nn.Module]) -> int:
-    """Parameters and buffers, each storage counted once: encoders share theirs between embeddings."""
+    """Parameters and buffers, each storage counted once: encoders share theirs between embeddings.
+
+    A packed weight has left the storage of its parameter, and is as large as that says.
+    """
     tensors = [t for network in networks for t in (*network.parameters(), *network.buffers())]
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    storages = {t.untyped_storage().data_ptr(): max(t.untyped_storage().nbytes(), t.nbytes) for t in tensors}
     return sum(storages.values())

@@ -63,8 +63,7 @@ def adapt(layer: Layer, y: torch.Tensor, x: torch.Tensor, changes: Sequence[Grou
     x and y are [positions, ..., in] and [positions, ..., out] of a linear layer, [rows, in, h, w] and
     [rows, out, h', w'] of a convolution. y may be overwritten; what has no adapters keeps every bit.
     """
-    product = _linear if isinstance(layer, nn.Linear) else _convolved
-    y = y.contiguous()
+    product = _linear if isinstance(layer, nn.Linear) else _convolved  # which leaves y's order in memory as it is
     for group in changes:
         into, given = _rows(y, group.span), _rows(x, group.span)
         if group.at is None:
