@@ -11,26 +11,27 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional
 
-from zoo.sprite import checkpoint, data, latents
+from zoo.sprite import checkpoint, latents, scenes, views
 
 STEPS = 3000
 RATE = 2e-3
 BATCH = 16  # whole pictures a step; crops come twice as many
+WIDTHS = (16, 32, 64, 96, 112)  # channels at 128, 64, 32, 16 and 8 px
 QUIET = -12.0  # log variance that the encoder reports: its latents are exact
 
 
 def build() -> AutoencoderKL:
-    """A fresh network: 64 px to 8x8x32 and back."""
+    """A fresh network: 128 px to 8x8x40 and back."""
     model = AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 128),
+        down_block_types=("DownEncoderBlock2D",) * len(WIDTHS),
+        up_block_types=("UpDecoderBlock2D",) * len(WIDTHS),
+        block_out_channels=WIDTHS,
         layers_per_block=1,
         latent_channels=latents.CHANNELS,
         norm_num_groups=8,
-        sample_size=data.SIZE,
+        sample_size=views.SIDE,
         scaling_factor=1.0,
         shift_factor=0.0,
         force_upcast=False,
@@ -60,7 +61,7 @@ def _picture_loss(painted: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor
     return error.abs().mean() + 0.5 * edges + error.square().mean()
 
 
-def train(folder: Path, bank: data.Bank, basis: latents.Basis, steps: int, minutes: float) -> None:
+def train(folder: Path, draw: scenes.Draw, basis: latents.Basis, steps: int, minutes: float) -> None:
     """Train to `steps` steps in all, or for `minutes`, from the last save in `folder`."""
     torch.manual_seed(2)
     model = build()
@@ -70,24 +71,24 @@ def train(folder: Path, bank: data.Bank, basis: latents.Basis, steps: int, minut
     )
     while course.step < steps and not course.over():
         picture, code = _losses(
-            model, bank, basis, course.step, whole=course.step % 4 == 0 or course.step > 0.7 * steps
+            model, draw, basis, course.step, whole=course.step % 4 == 0 or course.step > 0.7 * steps
         )
         course.advance(picture + code, RATE * checkpoint.falling(course.step, steps, 200))
         if course.step % 50 == 0:
             course.note(f"{picture.item():.4f} {code.item():.4f}")
         if course.save(now=course.step == steps or course.over()):
             course.note(
-                "# dB decoder {:.2f} noisy {:.2f} round trip {:.2f}".format(*measure(course.average, bank, basis))
+                "# dB decoder {:.2f} noisy {:.2f} round trip {:.2f}".format(*measure(course.average, draw, basis))
             )
 
 
 def _losses(
-    model: AutoencoderKL, bank: data.Bank, basis: latents.Basis, step: int, *, whole: bool
+    model: AutoencoderKL, draw: scenes.Draw, basis: latents.Basis, step: int, *, whole: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The decoder's and the encoder's loss on one batch, of whole pictures or of crops."""
     rng = np.random.default_rng([2, step])
     generator = torch.Generator().manual_seed(step)
-    pictures, _ = data.draw(bank, BATCH if whole else 2 * BATCH, rng)
+    pictures, _ = draw.batch(BATCH if whole else 2 * BATCH, rng)
     codes = basis.project(pictures)
     if not whole:
         pictures, codes = _crops(pictures, codes, rng)
@@ -98,11 +99,11 @@ def _losses(
 
 
 @torch.no_grad()
-def measure(weights: dict[str, torch.Tensor], bank: data.Bank, basis: latents.Basis) -> tuple[float, float, float]:
+def measure(weights: dict[str, torch.Tensor], draw: scenes.Draw, basis: latents.Basis) -> tuple[float, float, float]:
     """Signal-to-noise in dB over 64 pictures: decoded exact latents, latents with noise 0.2, encoded and decoded."""
     model = build()
     model.load_state_dict(weights)
-    pictures, _ = data.draw(bank, 64, np.random.default_rng(99))
+    pictures, _ = draw.batch(64, np.random.default_rng(99))
     codes = basis.project(pictures)
     noisy = codes + 0.2 * torch.randn(codes.shape, generator=torch.Generator().manual_seed(0))
     trip = model.encode(pictures).latent_dist.mode()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-SAVE_SECONDS = 150.0
+SAVE_SECONDS = 300.0
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -35,12 +35,13 @@ class Course:
 
     def __post_init__(self) -> None:
         self.step = 0  # steps done, earlier runs included
+        self.origin = 0  # the step at which this course branched off another, 0 where it did not
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.began = self.saved = time.monotonic()
         if state := load(self.path):
             self.network.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.average, self.step = state["average"], state["step"]
+            self.average, self.step, self.origin = state["average"], state["step"], state["origin"]
 
     def advance(self, loss: torch.Tensor, rate: float) -> None:
         """One optimiser step down `loss` at learning rate `rate`, gradients clipped to norm 1."""
@@ -72,7 +73,7 @@ class Course:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         kept = {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**kept, "average": self.average, "step": self.step}, part)
+        torch.save({**kept, "average": self.average, "step": self.step, "origin": self.origin}, part)
         os.replace(part, self.path)
         self.saved = time.monotonic()
         return True

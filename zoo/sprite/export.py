@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-from zoo.sprite import autoencoder, checkpoint, networks, words
+from zoo.sprite import autoencoder, checkpoint, networks, train, words
 
 LIMIT = 40_000_000  # bytes of the whole folder
 SHIFT = 1.0  # of the sampler's times
 
 
-def painter(folder: Path) -> networks.Painter:
-    """The transformer and text encoders with the averaged weights of `folder`, or freshly made ones before training."""
-    model = networks.Painter()
-    state = checkpoint.load(folder / "painter.pt")
+def painter(folder: Path, known: list[str]) -> networks.Painter:
+    """The averaged transformer and text encoders of `folder`, cooled if they are; fresh ones before training."""
+    model = networks.Painter(known)
+    state = checkpoint.load(folder / train.COOLED) or checkpoint.load(folder / train.STABLE)
     if state:
         model.load_state_dict(state["average"])
     return model.eval()
@@ -32,16 +32,16 @@ def decoder(folder: Path) -> AutoencoderKL:
     return model.eval()
 
 
-def export(folder: Path, out: Path) -> int:
-    """Write the pipeline to `out` and return its size in bytes; ValueError above the limit."""
-    model = painter(folder)
+def export(folder: Path, known: list[str], out: Path) -> int:
+    """Write the pipeline for the `known` words to `out`; its size in bytes, ValueError above the limit."""
+    model = painter(folder, known)
     pipeline = FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT, use_dynamic_shifting=False),
         vae=decoder(folder).half(),
         text_encoder=model.caption.half(),
-        tokenizer=words.tokenizer(clip=True),
+        tokenizer=words.tokenizer(known, clip=True),
         text_encoder_2=model.sentence.half(),
-        tokenizer_2=words.tokenizer(clip=False),
+        tokenizer_2=words.tokenizer(known, clip=False),
         transformer=model.transformer.half(),
     )
     pipeline.save_pretrained(out, safe_serialization=True)

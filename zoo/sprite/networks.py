@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from zoo.sprite import latents, words
 
-SIDE = 4  # image tokens along a side of a 64 px picture
+SIDE = 4  # image tokens along a side of a 128 px picture
 
 
 def transformer() -> FluxTransformer2DModel:
@@ -35,11 +35,11 @@ def transformer() -> FluxTransformer2DModel:
     return model
 
 
-def sentence_encoder() -> T5EncoderModel:
+def sentence_encoder(tokens: int) -> T5EncoderModel:
     """T5: two layers, one vector of 256 a token."""
     return T5EncoderModel(
         T5Config(
-            vocab_size=len(words.vocabulary()),
+            vocab_size=tokens,
             d_model=256,
             d_kv=64,
             d_ff=512,
@@ -58,11 +58,11 @@ def sentence_encoder() -> T5EncoderModel:
     )
 
 
-def caption_encoder() -> CLIPTextModel:
+def caption_encoder(tokens: int) -> CLIPTextModel:
     """CLIP: one layer, one vector of 128 a caption, read at the end mark."""
     return CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=len(words.vocabulary()),
+            vocab_size=tokens,
             hidden_size=128,
             intermediate_size=256,
             projection_dim=128,
@@ -77,14 +77,14 @@ def caption_encoder() -> CLIPTextModel:
 
 
 class Painter(nn.Module):
-    """Caption and noisy latents to velocity, called as Flux's pipeline calls the parts."""
+    """Caption of `known` words and noisy latents to velocity, called as Flux's pipeline calls the parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: list[str]) -> None:
         super().__init__()
         self.transformer = transformer()
-        self.sentence = sentence_encoder()
-        self.caption = caption_encoder()
-        self.tokenizers = (words.tokenizer(clip=False), words.tokenizer(clip=True))
+        self.sentence = sentence_encoder(len(words.MARKS) + len(known))
+        self.caption = caption_encoder(len(words.MARKS) + len(known))
+        self.tokenizers = (words.tokenizer(known, clip=False), words.tokenizer(known, clip=True))
         rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
         places = torch.stack([torch.zeros_like(rows), rows, columns], -1).flatten(0, 1).float()
         self.register_buffer("places", places, persistent=False)
@@ -95,10 +95,14 @@ class Painter(nn.Module):
         tokens, marked = (tokenizer(captions, **kinds).input_ids for tokenizer in self.tokenizers)
         return self.sentence(tokens)[0], self.caption(marked).pooler_output
 
-    def forward(
+    def forward(self, tokens: torch.Tensor, time: torch.Tensor, captions: list[str]) -> torch.Tensor:
+        """Velocity, noise minus picture, for image tokens (n, 16, 160) at times (n,) in [0, 1], 1 being all noise."""
+        return self.velocity(tokens, time, self.read(captions))
+
+    def velocity(
         self, tokens: torch.Tensor, time: torch.Tensor, texts: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        """Velocity, noise minus picture, for image tokens (n, 16, 128) at times (n,) in [0, 1], 1 being all noise."""
+        """The same for captions that were read before."""
         sentence, caption = texts
         velocity: torch.Tensor = self.transformer(
             hidden_states=tokens,

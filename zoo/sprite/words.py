@@ -6,21 +6,15 @@ Lower case, words and punctuation split, unknown words one token. T5's adds an e
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from zoo.sprite import data
-
 LENGTH = 16  # tokens of a caption, padding included
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 MARKS = ["<pad>", "<unk>", "<s>", "</s>"]
 
 
-def vocabulary() -> dict[str, int]:
-    """Token to number: the four marks, then every caption word."""
-    return {token: number for number, token in enumerate([*MARKS, *data.vocabulary()])}
-
-
-def tokenizer(*, clip: bool) -> PreTrainedTokenizerFast:
-    """The tokenizer of the CLIP encoder, or of the T5 encoder."""
-    core = Tokenizer(models.WordLevel(vocabulary(), unk_token=MARKS[UNKNOWN]))
+def tokenizer(known: list[str], *, clip: bool) -> PreTrainedTokenizerFast:
+    """The tokenizer of the CLIP encoder, or of the T5 encoder, for the `known` words, numbered after the four marks."""
+    numbers = {token: number for number, token in enumerate([*MARKS, *known])}
+    core = Tokenizer(models.WordLevel(numbers, unk_token=MARKS[UNKNOWN]))
     core.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     template = "<s> $A </s>" if clip else "$A </s>"
