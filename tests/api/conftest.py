@@ -25,11 +25,12 @@ from laterna.clock import SystemClock
 from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Preview, Progress
+from laterna.dispatch.etas import Eta
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore, new_key
 from laterna.requests.files import Files
 from laterna.requests.live import Board
-from laterna.requests.requests import Leased, Requests
+from laterna.requests.requests import Leased, Requests, RequestView
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from laterna.tenants.tokens import Tokens
@@ -104,7 +105,7 @@ class Api:
         self.files, self.tokens = Files(self.store, clock), Tokens.open(self.settings.data, clock)
         self.services = Services(
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
-            files=self.files, keys=self.keys, tokens=self.tokens, media=self.media, eta=lambda view: 1.25,
+            files=self.files, keys=self.keys, tokens=self.tokens, media=self.media, eta=self._eta,
             progress=self._latest.get,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
             refusal=lambda model: self.refusals.get(model.id),
@@ -123,6 +124,9 @@ class Api:
         self._server.should_exit = True
         await self._serving
         await self.store.close()
+
+    def _eta(self, view: RequestView) -> Eta:
+        return Eta(seconds=1.25, low_s=1.0, high_s=2.0)
 
     async def _cancel(self, lease: Lease) -> None:
         self.cancelled.append(lease)

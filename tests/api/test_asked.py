@@ -18,8 +18,8 @@ def request(query: str = "", **headers: str) -> Request:
 
 def test_nothing_said() -> None:
     assert read_asked(request()) == Asked(
-        priority=1, start_within_s=None, webhook_url=None, max_queue_length=None, store_io=True, keep_seconds=None,
-        retries=True, tags={}, idempotency_key=None,
+        priority=1, start_within_s=None, finish_within_s=None, webhook_url=None, max_queue_length=None,
+        store_io=True, keep_seconds=None, retries=True, tags={}, idempotency_key=None,
     )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def test_everything_said() -> None:
         "fal_webhook=https%3A%2F%2Fexample.com%2Fhook%3Fa%3D1&fal_max_queue_length=3",
         x_fal_queue_priority="low",
         x_fal_request_timeout="30.0",
+        x_laterna_finish_within="90",
         x_fal_store_io="0",
         x_fal_object_lifecycle_preference='{"expiration_duration_seconds": 3600, "initial_acl": {"default": "allow"}}',
         x_fal_no_retry="yes",
@@ -35,7 +36,8 @@ def test_everything_said() -> None:
         idempotency_key="abc",
     )
     assert read_asked(said) == Asked(
-        priority=2, start_within_s=30.0, webhook_url="https://example.com/hook?a=1", max_queue_length=3, store_io=False,
+        priority=2, start_within_s=30.0, finish_within_s=90.0, webhook_url="https://example.com/hook?a=1",
+        max_queue_length=3, store_io=False,
         keep_seconds=3600, retries=False, tags={"team": "art", "run": "7"}, idempotency_key="abc",
     )  # fmt: skip
 
@@ -53,6 +55,7 @@ def test_everything_said() -> None:
         ("", {"x_fal_request_timeout": "nan"}, "x-fal-request-timeout"),
         ("", {"x_fal_request_timeout": "-1"}, "x-fal-request-timeout"),
         ("", {"x_fal_request_timeout": "inf"}, "x-fal-request-timeout"),
+        ("", {"x_laterna_finish_within": "0"}, "x-laterna-finish-within"),
         ("", {"x_fal_object_lifecycle_preference": "1h"}, "x-fal-object-lifecycle-preference"),
         (
             "",

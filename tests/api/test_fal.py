@@ -33,6 +33,7 @@ def test_submit_answers_with_all_that_clients_follow(api: Api) -> None:
     assert (body["response_url"], body["status_url"], body["cancel_url"]) == (one, f"{one}/status", f"{one}/cancel")
     assert body["price"] == {"amount": 0.002, "currency": "USD"}
     assert body["eta_seconds"] == 1.25
+    assert body["eta_interval_seconds"] == [1.0, 2.0]
 
 
 def test_the_life_of_a_request(api: Api) -> None:

@@ -17,6 +17,7 @@ from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
+from laterna.dispatch.etas import Etas
 from laterna.dispatch.windows import WINDOW
 from laterna.fleet.local import LocalFleet
 from laterna.requests.live import Board
@@ -36,6 +37,7 @@ class Plant:
     fleet: LocalFleet
     board: Board
     estimates: Estimates
+    etas: Etas
 
     async def submit(self, **changes: Any) -> str:
         given: dict[str, Any] = {"width": 64, "height": 64, "steps": 10, "sampler": "euler", "seed": 1, "prompt": "x"}
@@ -92,14 +94,15 @@ async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
     await Keys(store, clock).ensure_first(settings.key_file)
     catalog, board, requests = Catalog.load(settings.cards_folder), Board(), Requests(store, clock, settings)
     await requests.recover()
-    estimates = Estimates(catalog, {})
-    dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
+    estimates = Estimates({})
+    etas = Etas(catalog, estimates, clock)
+    dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
     fleet = LocalFleet(stations(settings), dispatch)
     dispatch.attach(fleet)
     fleet.start()
     loop = asyncio.create_task(dispatch.run())
     try:
-        yield Plant(requests=requests, dispatch=dispatch, fleet=fleet, board=board, estimates=estimates)
+        yield Plant(requests=requests, dispatch=dispatch, fleet=fleet, board=board, estimates=estimates, etas=etas)
     finally:
         await dispatch.stop()
         await fleet.stop()
@@ -205,11 +208,12 @@ async def test_estimates_follow_what_was_measured(tmp_path: Path) -> None:
         await asyncio.sleep(2.5)
         second = await at.submit(steps=30)
         view = await at.running(second)
-        eta = at.estimates.eta(view)
+        eta = at.etas.eta(view)
         assert eta is not None
-        assert 1.5 < eta < 10
+        assert 1.5 < eta.seconds < 10
+        assert eta.low_s < eta.seconds < eta.high_s
         await at.settled(second)
-        assert at.estimates.eta(await at.requests.get(DEFAULT_TENANT, second)) is None
+        assert at.etas.eta(await at.requests.get(DEFAULT_TENANT, second)) is None
 
 
 async def holds(seconds: float, condition: Callable[[], bool]) -> None:

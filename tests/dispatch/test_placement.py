@@ -29,7 +29,7 @@ def demand(name: str, seconds: float = 1.0, model: str = "m", size: int = 100, *
 
 
 def hold(at: Window, name: str, **changes: Any) -> Holding:
-    given_: dict[str, Any] = {"tenant": "a", "priority": 1, "model": "m@1", "seconds": 1.0, "left_s": 1.0}
+    given_: dict[str, Any] = {"tenant": "a", "priority": 1, "model": "m@1", "created_us": 0, "left_s": 1.0}
     holding = Holding(lease=Lease(request_id=name, token=name), **{**given_, **changes})
     at.held[name] = holding
     return holding

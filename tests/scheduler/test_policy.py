@@ -155,6 +155,15 @@ def test_a_batch_grows_while_it_pays() -> None:
     assert paying(half, [8.0, 8.0, 1.0], 17) == 2
 
 
+def test_samples_of_one_request_are_done_only_together() -> None:
+    """Company of its own delays no request: what two strangers would not share, four siblings do."""
+    slow = measured(0.8)
+    siblings = [candidate(f"s{n}", request="r") for n in range(4)]
+    assert len(planned(policy(costs=slow), *siblings).members) == 4
+    strangers = [candidate(f"s{n}", request=n) for n in range(2)]
+    assert len(planned(policy(costs=slow), *strangers).members) == 1
+
+
 def test_what_a_tenant_gets_follows_its_weight_whatever_others_send() -> None:
     """A flood of one tenant delays another's steady requests by no more than its share says."""
     clock, costs = ManualClock(), measured(1.0)

@@ -81,14 +81,14 @@ def test_a_store_that_fails_is_told_once_and_the_rest_is_not_computed(shared: Dr
 
 def test_a_lease_cancelled_while_it_is_being_stored_leaves_no_file(tmp_path: Path) -> None:
     with worker(tmp_path) as driven:
-        asked = order("cancelled", count=12, width=1024, height=1024, steps=1)
+        asked = order("cancelled", count=4, width=1024, height=1024, steps=1)
         driven.send(asked)
         wait_for_files(driven)
         driven.send(Cancel(lease=asked.lease))
         said = driven.ended(asked.lease)
         assert isinstance(said, Failed), "it was stored before it could be cancelled"
         assert said.code == "client_cancelled"
-        assert {item.stage: item.calls for item in said.spent}["decode"] == 12, "all of it was computed, and is metered"
+        assert {item.stage: item.calls for item in said.spent}["decode"] == 4, "all of it was computed, and is metered"
         driven.idle()
         assert driven.stop() == 0
         assert driven.files() == set()

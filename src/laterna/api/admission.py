@@ -74,6 +74,7 @@ async def submit(
         raise refused
     now = services.clock.now_us()
     start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
+    finish_by = None if asked.finish_within_s is None else now + round(asked.finish_within_s * 1e6)
     receipt = await services.requests.submit(
         Submission(
             tenant=caller.tenant,
@@ -88,6 +89,7 @@ async def submit(
             priority=asked.priority,
             max_attempts=None if asked.retries else 1,
             start_by_us=start_by,
+            finish_by_us=finish_by,
             max_queue_length=asked.max_queue_length,
             idempotency_key=asked.idempotency_key,
             tags=asked.tags,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from laterna.errors import AddressRefused, InvalidInput, Problem
@@ -25,6 +26,7 @@ class Asked:
 
     priority: int  # 1 normal, 2 low
     start_within_s: float | None  # seconds until it must have begun; absent: it waits as long as it takes
+    finish_within_s: float | None  # seconds until it must be done; absent: it takes as long as it takes
     webhook_url: str | None  # absent: nobody is told
     max_queue_length: int | None  # refuse it when more wait; absent: the server's own limit
     store_io: bool  # whether its input and output are kept for long
@@ -39,7 +41,8 @@ def read_asked(request: Request) -> Asked:
     headers, query = request.headers, request.query_params
     return Asked(
         priority=_priority(headers.get("x-fal-queue-priority", "normal")),
-        start_within_s=_seconds(headers.get("x-fal-request-timeout")),
+        start_within_s=_seconds(headers, "x-fal-request-timeout"),
+        finish_within_s=_seconds(headers, "x-laterna-finish-within"),
         webhook_url=_webhook(query.get("fal_webhook")),
         max_queue_length=_count(query.get("fal_max_queue_length")),
         store_io=headers.get("x-fal-store-io", "1").strip().lower() not in ("0", "false", "no"),
@@ -83,7 +86,8 @@ def _priority(text: str) -> int:
     return PRIORITIES[text.strip().lower()]
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(headers: Headers, name: str) -> float | None:
+    text = headers.get(name)
     if text is None:
         return None
     try:
@@ -91,7 +95,7 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise _wrong("header", "x-fal-request-timeout", "expected seconds above 0", text)
+        raise _wrong("header", name, "expected seconds above 0", text)
     return seconds
 
 

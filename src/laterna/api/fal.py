@@ -16,6 +16,7 @@ from laterna.api.fal_views import (
     COMPLETED,
     IN_PROGRESS,
     IN_QUEUE,
+    eta_body,
     progress_body,
     result_body,
     status_body,
@@ -26,6 +27,7 @@ from laterna.api.hosts import Origin, origin_of
 from laterna.api.services import Services
 from laterna.api.sse import Events, EventStream
 from laterna.contracts.messages import Progress
+from laterna.dispatch.etas import Eta
 from laterna.errors import NotFinished
 from laterna.requests.requests import LogLine, RequestView
 from laterna.tenants.caller import Caller
@@ -65,7 +67,7 @@ class FalQueue:
             **urls(receipt.request_id, admitted.endpoint, origin_of(request)),
             "queue_position": receipt.position,
             "price": {"amount": receipt.price_nano / 1e9, "currency": receipt.currency},
-            "eta_seconds": self._services.eta(view),
+            **eta_body(self._services.eta(view)),
         }
         return JSONResponse(body, headers=admitted.headers)
 
@@ -112,7 +114,7 @@ class FalQueue:
         caller = await caller_of(request, self._services, request.path_params.get("app", ""))
         return caller, await self._services.requests.get(caller.tenant, request.path_params["request_id"])
 
-    def _eta(self, view: RequestView) -> float | None:
+    def _eta(self, view: RequestView) -> Eta | None:
         return None if view.settled else self._services.eta(view)
 
     async def _follow(self, caller: Caller, request_id: str, origin: Origin, *, logs: bool, previews: bool) -> Events:

@@ -15,6 +15,7 @@ from laterna.catalog.catalog import Catalog
 from laterna.catalog.endpoint_id import parse_endpoint_id
 from laterna.contracts.contract import Contract, MadeFile, get_contract
 from laterna.contracts.messages import Progress
+from laterna.dispatch.etas import Eta
 from laterna.errors import EndpointNotFound, FileNotFound
 from laterna.requests.requests import LogLine, Output, RequestView, Trouble
 from laterna.store.states import RUNNING, SETTLED
@@ -36,7 +37,7 @@ def urls(request_id: str, endpoint: str, origin: Origin) -> dict[str, str]:
 
 
 def status_body(
-    view: RequestView, origin: Origin, lines: Iterable[LogLine] | None, eta_s: float | None = None
+    view: RequestView, origin: Origin, lines: Iterable[LogLine] | None, eta: Eta | None = None
 ) -> dict[str, Any]:
     """The status; `lines` are the log lines to tell, None where none were asked for."""
     state = wire_state(view)
@@ -52,9 +53,19 @@ def status_body(
         body["metrics"] = {} if view.inference_s is None else {"inference_time": view.inference_s}
         if view.trouble is not None:
             body |= {"error": view.trouble.message, "error_type": view.trouble.code}
-    elif eta_s is not None:
-        body["eta_seconds"] = round(eta_s, 3)
+    elif eta is not None:
+        body |= eta_body(eta)
     return body
+
+
+def eta_body(eta: Eta | None) -> dict[str, Any]:
+    """When it will be done, in seconds from now, and between which seconds in nine of ten cases."""
+    if eta is None:
+        return {"eta_seconds": None}
+    return {
+        "eta_seconds": round(eta.seconds, 3),
+        "eta_interval_seconds": [round(eta.low_s, 3), round(eta.high_s, 3)],
+    }
 
 
 def log_entry(line: LogLine) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import Lease, Progress
+from laterna.dispatch.etas import Eta
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore
 from laterna.requests.files import Files
@@ -42,7 +43,7 @@ class Services:
     keys: Keys
     tokens: Tokens
     media: MediaStore
-    eta: Callable[[RequestView], float | None]  # predicted seconds until it is done; None when nobody knows
+    eta: Callable[[RequestView], Eta | None]  # when it will be done; None when nobody knows
     progress: Callable[[str], Progress | None]  # the latest of a running request, by its id; None when it does not run
     canceller: Callable[[Lease], Awaitable[None]]  # tells the worker that holds the lease to stop
     watcher: Callable[[Lease], None]  # tells it that previews are wanted

@@ -58,7 +58,7 @@ class Choosing:
             tenant=leased.tenant,
             priority=leased.priority,
             model=model,
-            seconds=seconds,
+            created_us=leased.created_us,
             left_s=seconds,
         )
 

@@ -35,26 +35,37 @@ from laterna.contracts.messages import (
 )
 from laterna.dispatch.choosing import Choosing
 from laterna.dispatch.estimates import Estimates
+from laterna.dispatch.etas import Etas
 from laterna.dispatch.windows import Holding, Window
 from laterna.errors import GenerationTimeout, LaternaError
 from laterna.fleet.local import LocalFleet
 from laterna.requests.live import Board
-from laterna.requests.requests import Chosen, Leased, Requests
+from laterna.requests.requests import Chosen, Leased, Requests, Waiting
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
+LOOK_SECONDS = 0.5  # between two looks at all that waits, at least
+LOOK_SPARING = 20  # times as long as the last look took
 
 
 class Dispatch:
     """One per data folder. Hears the fleet."""
 
     def __init__(
-        self, requests: Requests, catalog: Catalog, board: Board, estimates: Estimates, clock: Clock, settings: Settings
+        self,
+        requests: Requests,
+        catalog: Catalog,
+        board: Board,
+        estimates: Estimates,
+        etas: Etas,
+        clock: Clock,
+        settings: Settings,
     ) -> None:
         self._requests = requests
         self._board = board
         self._estimates = estimates
+        self._etas = etas
         self._clock = clock
         self._settings = settings
         self._fleet: LocalFleet | None = None
@@ -65,6 +76,7 @@ class Dispatch:
         self._replaced: dict[str, str] = {}  # worker -> why its process is being ended
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._look_s = 0.0  # when the ETAs look next, monotonic
         self._stopping = False
 
     def attach(self, fleet: LocalFleet) -> None:
@@ -84,7 +96,7 @@ class Dispatch:
             self._wake.clear()
             try:
                 await self._tidy()
-                await self._lease()
+                await self._look(await self._lease())
             except LaternaError as error:
                 log.error("dispatch could not reach the store; trying again", error=error.message)
                 await asyncio.sleep(TICK_SECONDS)
@@ -140,17 +152,28 @@ class Dispatch:
             self._board.changed(request_id)
         self.wake()
 
-    async def _lease(self) -> None:
-        """Choose among those that wait, take back what must make room for them, lease, assign."""
-        if self._stopping or not any(window.ready for window in self.windows.values()):
+    async def _look(self, page: list[Waiting]) -> None:
+        """Have the ETAs see where things stand; the less often, the more waits."""
+        begun_s = self._clock.monotonic_ns() / 1e9
+        if begun_s < self._look_s:
             return
-        chosen = self._choosing.choose(await self._requests.waiting(), list(self.windows.values()))
+        self._etas.look(page, await self._requests.totals() if page else [], list(self.windows.values()))
+        now_s = self._clock.monotonic_ns() / 1e9
+        self._look_s = now_s + max(LOOK_SECONDS, LOOK_SPARING * (now_s - begun_s))
+
+    async def _lease(self) -> list[Waiting]:
+        """Choose among those that wait, take back what must make room for them, lease, assign; returns the page."""
+        page = await self._requests.waiting()
+        if self._stopping or not any(window.ready for window in self.windows.values()):
+            return page
+        chosen = self._choosing.choose(page, list(self.windows.values()))
         for request_id, error in chosen.hopeless:
             await self._refuse(request_id, error)
         for worker, holding in chosen.revoked:
             await self._revoke(worker, holding)
         for worker, some in chosen.given.items():
             await self._fill(self.windows[worker], some)
+        return page
 
     async def _fill(self, window: Window, chosen: list[Chosen]) -> None:
         process = window.device
@@ -211,8 +234,9 @@ class Dispatch:
             await self._requests.resumed(lease, message.former, message.spent)
         elif isinstance(message, Progress):
             self._used[worker][lease.token] = (lease, message.spent)
-            holding.touched = True
-            if message.stage != "load":
+            holding.touched = holding.touched or message.stage != "fetch"
+            if message.stage not in ("fetch", "load"):
+                self._etas.worked(worker, holding.left_s - message.remaining_s)
                 holding.left_s = message.remaining_s
             self._estimates.heard(message)
             self._board.progress(message)
@@ -239,8 +263,12 @@ class Dispatch:
             await self._requests.fail(message)
         if message.spent:
             self._used[worker].pop(lease.token, None)
-        if self.windows[worker].held.pop(lease.token, None) is None:
+        holding = self.windows[worker].held.pop(lease.token, None)
+        if holding is None:
             return  # it was taken back before: what it used is written, and who has it now goes on
+        well = isinstance(message, Finished)
+        self._etas.worked(worker, holding.left_s if well else 0.0)
+        self._etas.ended(lease.request_id, well)
         self._estimates.settled(message)
         self._board.changed(lease.request_id)
         self.wake()

@@ -22,8 +22,8 @@ class Holding:
     tenant: str
     priority: int  # 0 realtime, 1 normal, 2 low
     model: str  # name of its `ModelRef`
-    seconds: float  # predicted device time of the whole request, run alone
-    left_s: float  # of it still to come, as its worker said last
+    created_us: int  # when the request was submitted
+    left_s: float  # predicted device time still to come, run alone, as its worker said last
     touched: bool = False  # its worker began to load the model for it
     begun_ns: int | None = None  # monotonic time of its first device call; absent before
 

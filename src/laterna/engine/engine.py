@@ -180,6 +180,7 @@ class Engine:
         order = sample.run.order
         return Candidate(
             id=id(sample),
+            request=order.lease.token,
             model=order.model.name,
             stage=sample.stage,
             group=self._group(sample),

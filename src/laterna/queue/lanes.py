@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, Row, TextClause, bindparam, select, text
+from sqlalchemy import Connection, Row, TextClause, bindparam, func, literal_column, select, text
 
 from laterna.contracts.generation import Generation
 from laterna.store.schema import payloads, requests, shares, tenants
@@ -89,6 +89,48 @@ class Waiting:
     created_us: int
     finish_by_us: int | None  # absent: no deadline
     generation: Generation | None  # absent where this version cannot read it
+
+
+# How much waits: alike requests together, in one walk along the index.
+_TOTALS = (
+    select(
+        *(requests.c.tenant_id, requests.c.card_id, requests.c.priority, requests.c.work),
+        func.count().label("count"),
+        func.min(requests.c.created_us).label("first_us"),
+        func.max(requests.c.created_us).label("last_us"),
+    )
+    .where(requests.c.state == literal_column("'queued'"))
+    .group_by(requests.c.tenant_id, requests.c.card_id, requests.c.priority, requests.c.work)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """Waiting requests of equal work in one lane."""
+
+    tenant: str  # id
+    card_id: str
+    priority: int  # 0 realtime, 1 normal, 2 low
+    work: int  # token-steps of each
+    count: int
+    first_us: int  # when the first of them was submitted
+    last_us: int  # and the last
+
+
+def totals(connection: Connection) -> list[Total]:
+    """All that may be leased now, summed up."""
+    return [
+        Total(
+            tenant=row.tenant_id,
+            card_id=row.card_id,
+            priority=row.priority,
+            work=row.work,
+            count=row[4],  # `count` is a method of rows
+            first_us=row.first_us,
+            last_us=row.last_us,
+        )
+        for row in connection.execute(_TOTALS)
+    ]
 
 
 def page(connection: Connection) -> list[Waiting]:

@@ -21,7 +21,7 @@ from laterna.queue import events, lanes, leasing, upkeep
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
 from laterna.queue.events import LogLine
-from laterna.queue.lanes import Waiting
+from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
 from laterna.requests import expiry, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
@@ -49,6 +49,7 @@ __all__ = [
     "RequestView",
     "Requests",
     "Submission",
+    "Total",
     "Trouble",
     "UsageLine",
     "Waiting",
@@ -74,6 +75,10 @@ def neutral_body(view: RequestView) -> bytes:
     return msgspec.json.encode(told)
 
 
+def anything(asked: Submission) -> None:
+    """Nothing is refused."""
+
+
 class Requests:
     """Made once; `recover` is called before anything is leased."""
 
@@ -83,10 +88,13 @@ class Requests:
         clock: Clock,
         settings: Settings,
         webhook_body: Callable[[RequestView], bytes] = neutral_body,
+        check: Callable[[Submission], None] = anything,
     ) -> None:
+        """`check` raises Refused for what could not be in time, and lets the rest pass."""
         self._store = store
         self._clock = clock
         self._webhook_body = webhook_body
+        self._check = check
         self._ids = Ids()
         self._places = Places(clock)
         self._queue_length = settings.queue_length
@@ -105,6 +113,7 @@ class Requests:
         """
         now = self._clock.now_us()
         check_deadlines(asked, now)
+        self._check(asked)
         row, payload = rows_of(asked, self._ids.new(now), now, self._attempts, self._keep_seconds)
         return await self._store.write(lambda c: admit(c, self._places, asked, row, payload, self._queue_length))
 
@@ -162,6 +171,10 @@ class Requests:
         if await self._store.read(lambda c: leasing.anything_to_promote(c, now)):
             await self._store.write(lambda c: leasing.promote(c, now), durable=False)
         return await self._store.read(lanes.page)
+
+    async def totals(self) -> list[Total]:
+        """How much waits, alike requests together. Walks through the queue's index: not for every moment."""
+        return await self._store.read(lanes.totals)
 
     async def lease(self, worker: str, most: int, chosen: Sequence[Chosen] | None = None) -> list[Leased]:
         """Put up to `most` requests into the worker's hands: of those chosen, in that order, else who came first."""

@@ -32,15 +32,19 @@ class Residuals:
         self._latest.append(ratio)
         insort(self._sorted, ratio)
 
+    @property
+    def enough(self) -> bool:
+        """Whether as much is known as an interval needs."""
+        return len(self._sorted) >= ENOUGH
+
     def middle(self) -> float:
         """The median; 1 before enough is known."""
-        count = len(self._sorted)
-        return self._sorted[count // 2] if count >= ENOUGH else 1.0
+        return self._sorted[len(self._sorted) // 2] if self.enough else 1.0
 
     def interval(self, share: float) -> tuple[float, float]:
         """Factors around a prediction between which that share of the actual values fell, and is to be expected."""
         count = len(self._sorted)
-        if count < ENOUGH:
+        if not self.enough:
             return UNKNOWN
         left_out = (1 - share) / 2
         low = max(0, math.floor((count + 1) * left_out) - 1)

@@ -23,6 +23,7 @@ from laterna.scheduler.calibration import Residuals
 
 PRIOR_SECONDS = 0.2  # of a call for one sample of a model of which nothing is known
 RECENT = 15  # calls of a kind that are remembered
+FIRST_BATCH = 4  # samples of a model of which nothing is known may share a call
 SURE = 3  # calls of a kind before it is believed where others are known better: first calls are slow
 GROWTH = 0.5  # a batch that is to be tried is thought to cost so high a power of its size: hope enough to try it
 MOST_STAGES = 192  # stages of models that are remembered: the latest used
@@ -95,18 +96,18 @@ class Stage:
         if exact is not None and exact.calls >= SURE:
             return exact.seconds * tokens / _tokens(kind.grain)
         near = min(self.kinds, key=lambda other: (_differs(kind, other), abs(other.grain - kind.grain)))
-        curve = self._curve(near)
-        return _at(curve, kind.batch) * tokens / _tokens(near.grain)
+        sure, curve = self._curve(near)
+        return _at(curve, kind.batch, sure) * tokens / _tokens(near.grain)
 
-    def _curve(self, like: Kind) -> list[tuple[int, float]]:
-        """Batch and seconds of kinds like it, by batch; never falling. Those not sure only where none is."""
+    def _curve(self, like: Kind) -> tuple[bool, list[tuple[int, float]]]:
+        """Batch and seconds of kinds like it, never falling. Those not sure only where none is: then False."""
         alike = {k.batch: c for k, c in self.kinds.items() if k.grain == like.grain and _differs(k, like) == 0}
-        sure = {batch: cost for batch, cost in alike.items() if cost.calls >= SURE} or alike
-        curve, least = [], 0.0
-        for batch in sorted(sure):
-            least = max(least, sure[batch].seconds)
+        sure = {batch: cost for batch, cost in alike.items() if cost.calls >= SURE}
+        known, curve, least = sure or alike, list[tuple[int, float]](), 0.0
+        for batch in sorted(known):
+            least = max(least, known[batch].seconds)
             curve.append((batch, least))
-        return curve
+        return bool(sure), curve
 
 
 class CostModel:
@@ -126,7 +127,7 @@ class CostModel:
         """Predicted seconds of one call for `batch` samples of `tokens` each; from the nearest kind known."""
         known = self._stages.get((model, stage))
         if known is None:
-            return PRIOR_SECONDS * batch
+            return float(PRIOR_SECONDS * min(batch, FIRST_BATCH) ** GROWTH * max(1, batch / FIRST_BATCH))
         tokens = max(1, tokens)
         return known.predict(tokens, Kind(grain=_grain(tokens), batch=batch, adapters=adapters, skipped=skipped))
 
@@ -193,17 +194,18 @@ def _differs(one: Kind, other: Kind) -> int:
     return 2 * adapted + abs(one.skipped - other.skipped)
 
 
-def _at(curve: list[tuple[int, float]], batch: int) -> float:
+def _at(curve: list[tuple[int, float]], batch: int, sure: bool) -> float:
     """Seconds of a batch by those measured: on the line between two, or on with it; in proportion where there is one.
 
-    A batch up to twice the only one that was tried may be hoped to gain; so larger ones are tried one after the other.
+    A batch up to twice the only one that was tried may be hoped to gain, so that larger ones are tried one after the
+    other; and a smaller one, once that is sure, so that it is not missed.
     """
     place = bisect_left(curve, (batch, 0.0))
     if place < len(curve) and curve[place][0] == batch:
         return curve[place][1]
     if len(curve) == 1 or place == 0:
         only, seconds = curve[0]
-        hoped = only < batch <= 2 * only
+        hoped = only < batch <= 2 * only or (batch < only and not sure)
         return float(seconds * (batch / only) ** (GROWTH if hoped else 1))
     (low, low_s), (high, high_s) = curve[min(place, len(curve) - 1) - 1 :][:2]
     line = low_s + (high_s - low_s) * (batch - low) / (high - low)

@@ -10,6 +10,7 @@ no device and never sleeps.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -57,6 +58,7 @@ class Policy:
         self._ages: list[tuple[int, int, Hashable]] = []  # time of submission, serial number, id
         self._of_tenant: dict[str, int] = {}  # candidates
         self._serial = 0
+        self._of_request: Counter[Hashable] = Counter()  # candidates
         self._urgency = 0.0  # of all candidates
         self._owed_s = 0.0  # device seconds that the oldest may claim
         self._owed_us = 0  # when they were last counted
@@ -77,9 +79,10 @@ class Policy:
         else:
             self._arrived(candidate.tenant)
         self._serial += 1
-        self._urgency += urgency
         new = entry(candidate, left, self._serial, urgency)
         self._entries[candidate.id] = new
+        self._of_request[_request(candidate)] += 1
+        self._urgency += urgency
         self._all.put(new)
         self._groups.setdefault(_group(candidate), Ranking(self._shares)).put(new)
         insort(self._ages, (candidate.created_us, self._serial, candidate.id))
@@ -214,10 +217,10 @@ class Policy:
         if newcomer is None:
             return None
         most = self._most(leader)
-        company = [found.urgency for found in islice(self._groups[_group(leader)], most)]
-        alike = [*company, self._entries[newcomer.id].urgency][:most]
+        company = list(islice(self._groups[_group(leader)], most))
+        delays = self._delays([*company, self._entries[newcomer.id]][:most])
         seconds = self._seconds(leader, leader.tokens)
-        return newcomer if paying(seconds, alike, self._urgency) > len(company) else None
+        return newcomer if paying(seconds, delays, self._urgency) > len(company) else None
 
     # Whoever waits long.
 
@@ -247,7 +250,7 @@ class Policy:
         first, seconds = self._entries[leader.id], self._seconds(leader, leader.tokens)
         others = (found for found in self._groups[_group(leader)] if found is not first)
         able = [first, *islice(others, self._most(leader) - 1)]
-        size = paying(seconds, [found.urgency for found in able], self._urgency)
+        size = paying(seconds, self._delays(able), self._urgency)
         members = [found.candidate for found in able[:size]]
         while len(members) > 1 and self._late(members, seconds):
             members.pop()
@@ -256,6 +259,16 @@ class Policy:
     def _most(self, leader: Candidate) -> int:
         """How many its call can take."""
         return self._limits.get(_group(leader), LARGEST_BATCH)
+
+    def _delays(self, able: Sequence[Entry]) -> list[float]:
+        """What a delay of each counts, in that order: nothing while a sample of its request is left out of the call."""
+        inside, delays = Counter[Hashable](), list[float]()
+        for found in able:
+            request = _request(found.candidate)
+            inside[request] += 1
+            whole = inside[request] == self._of_request[request]
+            delays.append(found.urgency * inside[request] if whole else 0.0)
+        return delays
 
     def _late(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
         """Whether somebody misses a deadline in this company that it would make alone."""
@@ -281,6 +294,9 @@ class Policy:
     def _remove(self, id: Hashable) -> None:
         old = self._entries[id]
         self._urgency = self._urgency - old.urgency if len(self._entries) > 1 else 0.0
+        self._of_request[_request(old.candidate)] -= 1
+        if not self._of_request[_request(old.candidate)]:
+            del self._of_request[_request(old.candidate)]
         self._all.drop(old)
         group = self._groups[_group(old.candidate)]
         group.drop(old)
@@ -295,7 +311,7 @@ class Policy:
             ranking.moved(tenant)
 
 
-def paying(seconds: Callable[[int], float], urgencies: Sequence[float], waiting: float) -> int:
+def paying(seconds: Callable[[int], float], delays: Sequence[float], waiting: float) -> int:
     """How many should share a call.
 
     A member more delays those in the call by what it adds to it, and spares everybody who waits the difference between
@@ -303,14 +319,15 @@ def paying(seconds: Callable[[int], float], urgencies: Sequence[float], waiting:
 
     Args:
         seconds: of a call by its number of members.
-        urgencies: of those who may share it, at least one, in the order in which they would be taken.
-        waiting: the urgency of all that wait for the device, those included.
+        delays: what a second's delay of those who may share it counts, in the order in which they would be taken; of at
+            least one.
+        waiting: what a second's delay of all that wait for the device counts, those included.
     """
     before = one = seconds(1)
     best, gain, best_gain, delayed = 1, 0.0, 0.0, 0.0
-    for size in range(1, min(len(urgencies), LARGEST_BATCH)):
+    for size in range(1, min(len(delays), LARGEST_BATCH)):
         after = seconds(size + 1)
-        delayed += urgencies[size - 1]
+        delayed += delays[size - 1]
         gain += (waiting - delayed) * (GAIN * one - (after - before)) - delayed * (after - before)
         before = after
         if gain > best_gain:
@@ -320,6 +337,10 @@ def paying(seconds: Callable[[int], float], urgencies: Sequence[float], waiting:
 
 def _group(candidate: Candidate) -> Group:
     return (candidate.model, candidate.stage, candidate.group)
+
+
+def _request(candidate: Candidate) -> Hashable:
+    return candidate.id if candidate.request is None else candidate.request
 
 
 def _allowed(blocked: Container[str]) -> Callable[[Candidate], bool]:

@@ -33,8 +33,14 @@ class Candidate:
     priority: int  # 0 realtime, 1 normal, 2 low
     created_us: int
     finish_by_us: int | None = None  # explicit deadline; absent when there is none
+    request: Hashable = None  # whose samples are done only together; absent: it is alone
     samples: int = 1  # that it consists of
     adapters: int = 0  # samples with adapters among them
+
+
+def size_class(seconds: float) -> int:
+    """What counts as equally long has the same."""
+    return math.floor(SIMILAR * math.log2(max(seconds, 1e-6)))
 
 
 Key = tuple[int, float, int, int]  # size class, deadline, time of submission, serial number
@@ -51,10 +57,12 @@ class Entry:
 
 
 def entry(candidate: Candidate, left_s: float, serial: int, urgency: float) -> Entry:
-    size = math.floor(SIMILAR * math.log2(max(left_s, 1e-6)))
     deadline = math.inf if candidate.finish_by_us is None else float(candidate.finish_by_us)
     return Entry(
-        candidate=candidate, left_s=left_s, urgency=urgency, key=(size, deadline, candidate.created_us, serial)
+        candidate=candidate,
+        left_s=left_s,
+        urgency=urgency,
+        key=(size_class(left_s), deadline, candidate.created_us, serial),
     )
 
 

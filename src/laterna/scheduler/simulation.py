@@ -59,7 +59,7 @@ class Device:
         self.policy = Policy(self.clock, self.costs, Shares())
         self._seconds = call_seconds
         self._zero_us = self.clock.now_us()
-        self._running: dict[str, Arrival] = {}
+        self.running: dict[str, Arrival] = {}  # and waiting, by id
         self._samples: dict[str, Candidate] = {}
         self._left: dict[str, int] = {}  # samples of each request
         self._began_s: dict[str, float] = {}
@@ -69,11 +69,19 @@ class Device:
     def now_s(self) -> float:
         return (self.clock.now_us() - self._zero_us) / 1e6
 
+    def samples(self) -> list[Candidate]:
+        """All that wait or run."""
+        return list(self._samples.values())
+
+    def began(self, id: str) -> bool:
+        """Whether the request had a call."""
+        return id in self._began_s
+
     def submit(self, arrival: Arrival) -> None:
         """It comes now; its latency counts from when it was to come."""
         created_us = self._zero_us + round(arrival.at_s * 1e6)
         deadline = arrival.finish_within_s
-        self._running[arrival.id] = arrival
+        self.running[arrival.id] = arrival
         self._left[arrival.id] = arrival.samples
         self._used_s[arrival.id] = 0.0
         self.policy.weigh(arrival.tenant, arrival.weight)
@@ -81,6 +89,7 @@ class Device:
             name = f"{arrival.id}/{index}"
             self._samples[name] = Candidate(
                 id=name,
+                request=arrival.id,
                 model=arrival.model,
                 stage="encode",
                 group=None,
@@ -143,7 +152,7 @@ class Device:
             return None
         del self._left[request]
         return Completion(
-            arrival=self._running.pop(request),
+            arrival=self.running.pop(request),
             began_s=self._began_s.pop(request),
             ended_s=self.now_s,
             device_s=self._used_s.pop(request),

@@ -22,6 +22,7 @@ from laterna.clock import Clock, SystemClock
 from laterna.config import Settings
 from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
+from laterna.dispatch.etas import Etas
 from laterna.dispatch.janitor import Janitor
 from laterna.dispatch.webhooks import Webhooks
 from laterna.errors import LaternaError
@@ -95,11 +96,12 @@ async def _work(
     keys = Keys(store, clock)
     await keys.ensure_first(settings.key_file)
     board, media = Board(), MediaStore(settings.media)
-    requests = Requests(store, clock, settings, webhook_body(catalog, cdn))
-    await requests.recover()
     workplaces = stations(settings)
-    estimates = Estimates(catalog, {station.name: station.costs_file for station in workplaces})
-    dispatch = Dispatch(requests, catalog, board, estimates, clock, settings)
+    estimates = Estimates({station.name: station.costs_file for station in workplaces})
+    etas = Etas(catalog, estimates, clock)
+    requests = Requests(store, clock, settings, webhook_body(catalog, cdn), etas.check)
+    await requests.recover()
+    dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
     fleet = LocalFleet(workplaces, dispatch)
     dispatch.attach(fleet)
     fleet.start()
@@ -120,7 +122,7 @@ async def _work(
         keys=keys,
         tokens=Tokens.open(settings.data, clock),
         media=media,
-        eta=estimates.eta,
+        eta=etas.eta,
         progress=estimates.progress,
         canceller=dispatch.cancel,
         watcher=dispatch.watch,

@@ -56,6 +56,7 @@ BEAT_SECONDS = 1.0
 HANGS = 20  # a call that takes so many times its prediction hangs
 FIRST_CALLS = 10  # times the least patience with a model's first calls, which may compile kernels
 IDLE_SECONDS = 0.5
+SAVE_NS = 30 * 1_000_000_000  # between two savings of what calls cost: so much of it is lost at most
 
 
 class Worker:
@@ -71,6 +72,9 @@ class Worker:
         self._over = threading.Event()
         self._device = open_device(station.device, station.memory_gb, station.threads)
         self._costs = CostModel.load(station.costs_file)
+        self._learned = False  # whether there are costs that are not saved
+        self._saved_ns = 0  # when they last were, monotonic
+        self._clock = clock
         self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
         self._library, self._fetching = self._adapters(clock)
         self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
@@ -97,12 +101,20 @@ class Worker:
         idle = False
         while self._obey(IDLE_SECONDS if idle else 0.0):
             idle = not self._engine.turn()
+            self._save_costs()
         self._engine.save_all()
         self._checkpoints.close()
         self._over.set()
         beats.join(BEAT_SECONDS)
         self._outputs.close()
         self._costs.save(self._station.costs_file)
+
+    def _save_costs(self) -> None:
+        """Now and then, where there is anything new."""
+        now = self._clock.monotonic_ns()
+        if self._learned and now - self._saved_ns >= SAVE_NS:
+            self._learned, self._saved_ns = False, now
+            self._costs.save(self._station.costs_file)
 
     def _obey(self, patience_s: float) -> bool:
         """Carry out all orders that have come, waiting for the first; False when the worker must end."""
@@ -182,6 +194,7 @@ class Worker:
 
     def observe(self, seen: Observation) -> None:
         self._costs.learn(seen)
+        self._learned = True
         with self._lock:
             self._seen.append(seen)
 
