@@ -160,6 +160,7 @@ def test_samples_of_one_request_are_done_only_together() -> None:
     slow = measured(0.8)
     siblings = [candidate(f"s{n}", request="r") for n in range(4)]
     assert len(planned(policy(costs=slow), *siblings).members) == 4
+    assert len(planned(policy(costs=measured(1.0)), *siblings).members) == 4, "in step, as nothing is lost by it"
     strangers = [candidate(f"s{n}", request=n) for n in range(2)]
     assert len(planned(policy(costs=slow), *strangers).members) == 1
 

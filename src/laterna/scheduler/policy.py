@@ -28,6 +28,7 @@ LARGEST_BATCH = 16
 URGENCY = (16.0, 4.0, 1.0)  # of classes: what a second of waiting counts, for each second that a request takes
 LEAST_SECONDS = 1e-3  # that a request is taken to take
 GAIN = 0.97  # a member pays if it costs at most so much of what it would cost alone: less is noise
+TOGETHER = 1.05  # the same of one whose request is in the call already: only what is surely dearer is parted
 
 Group = tuple[str, str, Hashable]  # model, stage, group: who may share a call
 
@@ -328,7 +329,8 @@ def paying(seconds: Callable[[int], float], delays: Sequence[float], waiting: fl
     for size in range(1, min(len(delays), LARGEST_BATCH)):
         after = seconds(size + 1)
         delayed += delays[size - 1]
-        gain += (waiting - delayed) * (GAIN * one - (after - before)) - delayed * (after - before)
+        worth = TOGETHER if delays[size - 1] == 0.0 else GAIN
+        gain += (waiting - delayed) * (worth * one - (after - before)) - delayed * (after - before)
         before = after
         if gain > best_gain:
             best, best_gain = size + 1, gain
