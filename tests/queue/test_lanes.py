@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, text
 
+from laterna.contracts.generation import work_tokens
 from laterna.contracts.messages import Lease
 from laterna.queue import lanes
 from laterna.requests.requests import Chosen
@@ -113,5 +114,24 @@ def test_a_lease_charges_its_tenant_and_its_end_puts_that_right(tmp_path: Path) 
         await leased("b")
         await w.requests.recover()
         assert await virtual(w, "b") == 1400 + spent
+
+    play(tmp_path, scene)
+
+
+def test_totals_are_all_that_waits_alike_together(tmp_path: Path) -> None:
+    async def scene(w: World) -> None:
+        for steps in (3, 3, 5):
+            await w.submit(generation=job(steps=steps))
+            w.clock.advance(1)
+        await w.submit(tenant="b", generation=job(steps=3))
+        await w.submit(not_before_us=w.clock.now_us() + 10)
+        totals = await w.requests.totals()
+        work = {(one.tenant, one.work): (one.count, one.last_us - one.first_us) for one in totals}
+        tokens = work_tokens(job())
+        assert work == {
+            (DEFAULT_TENANT, 3 * tokens): (2, 1_000_000),
+            (DEFAULT_TENANT, 5 * tokens): (1, 0),
+            ("b", 3 * tokens): (1, 0),
+        }
 
     play(tmp_path, scene)

@@ -20,6 +20,7 @@ from tests.requests.conftest import SPENT, World, failed, finished, world
 # A walk through the index of those that wait is what counting them takes.
 ALLOWED = {
     "SCAN requests USING COVERING INDEX ix_requests_next",
+    "SCAN requests USING COVERING INDEX ix_requests_lanes",
     "SCAN requests USING COVERING INDEX ix_requests_scheduled",
 }
 FINE = re.compile(
@@ -46,6 +47,7 @@ async def use_everything(w: World) -> None:
     await requests.release([(await w.leased()).lease])
     await w.submit(not_before_us=w.clock.now_us() + 1)
     w.clock.advance(1)
+    await requests.totals()
     chosen = [Chosen(id=one.id, device_ns=7, virtual_ns=5) for one in await requests.waiting()]
     await requests.crashed((await requests.lease("cpu", 1, chosen))[0].lease, "it died")
     w.clock.advance(60)
