@@ -149,7 +149,7 @@ _where(
 _where(
     "ix_requests_lanes",  # those that wait, by tenant, model and class, the least work first
     *(requests.c.tenant_id, requests.c.card_id, requests.c.priority),
-    *(requests.c.work, requests.c.created_us, requests.c.id),
+    *(requests.c.work, requests.c.created_us, requests.c.id, requests.c.state),
     condition="state = 'queued'",
 )
 _where("ix_requests_scheduled", requests.c.not_before_us, requests.c.state, condition="state = 'scheduled'")

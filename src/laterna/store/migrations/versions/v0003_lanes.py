@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_requests_lanes",
         "requests",
-        ["tenant_id", "card_id", "priority", "work", "created_us", "id"],
+        ["tenant_id", "card_id", "priority", "work", "created_us", "id", "state"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
