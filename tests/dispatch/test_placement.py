@@ -104,6 +104,21 @@ def test_a_tenant_that_fills_the_window_makes_room_for_another_of_its_class() ->
     assert all(holding.tenant == "flood" for _, holding in made.revoked)
 
 
+def test_who_has_nothing_to_do_gets_what_others_have_not_begun() -> None:
+    busy, idle = window("busy"), window("idle")
+    hold(busy, "begun", begun_ns=1, left_s=5.0)
+    for number in range(3):
+        hold(busy, f"h{number}", left_s=4.0)
+    assert place([], [busy, window("cold", resident=())]).revoked == [], "a load is not worth it"
+    made = place([], [busy, idle])
+    assert [(worker, held.left_s) for worker, held in made.revoked] == [("busy", 4.0)]
+    back = made.revoked[0][1].lease
+    del busy.held[back.token]
+    assert place([demand(back.request_id, 4.0)], [busy, idle]).given == {"idle": [back.request_id]}
+    hold(idle, "own", begun_ns=1)
+    assert place([], [busy, idle]).revoked == []
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.floats(0.1, 20)), max_size=40),
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.booleans()), max_size=WINDOW),

@@ -171,6 +171,7 @@ class Dispatch:
             await self._refuse(request_id, error)
         for worker, holding in chosen.revoked:
             await self._revoke(worker, holding)
+            self.wake()
         for worker, some in chosen.given.items():
             await self._fill(self.windows[worker], some)
         return page

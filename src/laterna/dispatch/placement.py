@@ -2,7 +2,8 @@
 
 A request goes where it will be begun soonest: to the least predicted work ahead of it, counting the load of a model
 that is not there yet. What fits no place that has room waits for one. Urgent work that finds the windows full takes
-the place of less urgent work that has not begun. Decides only.
+the place of less urgent work that has not begun; and who has nothing to do gets some of what others have not begun.
+Decides only.
 """
 
 from __future__ import annotations
@@ -49,7 +50,20 @@ def place(demands: Iterable[Demand], windows: Sequence[Window]) -> Placement:
             made.given.setdefault(best.window.worker, []).append(demand.id)
             best.give(demand)
         best.plan(demand)
+    _share_out(places, made)
     return made
+
+
+def _share_out(places: Sequence[_Place], made: Placement) -> None:
+    """Have a worker that holds more than it has begun give something back where another has nothing to do."""
+    for idle in places:
+        if idle.window.held or idle.window.worker in made.given:
+            continue
+        for busy in sorted(places, key=lambda place: -place.window.backlog_s):
+            spare = [held for held in busy.unbegun() if idle.sooner(held, busy)]
+            if spare:
+                made.revoked.append((busy.window.worker, spare[-1]))
+                break
 
 
 class _Place:
@@ -67,6 +81,14 @@ class _Place:
         """Until it would be begun."""
         known = demand.model.name in self._models or self.window.knows(demand.model.name)
         return self._work_s + (0.0 if known else LOAD_SECONDS)
+
+    def unbegun(self) -> Sequence[Holding]:
+        """What it holds and has not begun with, the most urgent first."""
+        return self._weakest
+
+    def sooner(self, held: Holding, other: _Place) -> bool:
+        """Whether what another holds would be done here before it is begun there."""
+        return self.window.knows(held.model) and other.window.backlog_s - held.left_s > held.left_s
 
     def plan(self, demand: Demand) -> None:
         """It will be run here, now or when there is room."""
