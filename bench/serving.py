@@ -26,7 +26,7 @@ BODY: dict[str, object] = {
     "sync_mode": True,
 }
 OURS, ONE, BATCHING, FIRST_COME = "laterna", "one_at_a_time", "request_batching", "first_come"
-LOADS = (0.3, 0.5, 0.7, 1.2, 1.6, 2.0, 2.5)
+LOADS = (0.4, 0.7, 1.2, 1.6, 2.0)
 
 
 def measure(quick: bool) -> Report:
@@ -44,7 +44,7 @@ def measure(quick: bool) -> Report:
             asyncio.run(drive(target, 16, 2 if quick else 32))  # loads the model, learns the costs
         closed = closed_loop([ours, one], blocks=1 if quick else 3, a_client=1 if quick else 3)
         opened = open_loop(
-            targets, one, mix, loads=() if quick else LOADS, count=8 if quick else 80, alone=1 if quick else 5
+            targets, one, mix, loads=() if quick else LOADS, count=8 if quick else 60, alone=1 if quick else 5
         )
     return _report(closed, opened, "quick: a quarter of the steps, no other peers." if quick else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 
@@ -25,6 +26,7 @@ from laterna.lora.library import Library
 from laterna.lora.shelf import Shelf
 
 RANK = 16  # of the adapters
+ADAPTED = re.compile(r"blocks\.\d+\.(attn|ff|ff_context|proj_mlp|proj_out)\b")  # as diffusers' training scripts do
 AT = 5  # which step of the schedule is measured
 TEXT_TOKENS = 16  # of the sprite's prompts
 GUIDANCE = 2.0
@@ -67,13 +69,13 @@ def adapted(jobs: Sequence[TextToImage], digests: Sequence[str]) -> list[TextToI
 
 
 def shelve(transformer: FluxTransformer2DModel, shelf: Shelf, count: int) -> list[str]:
-    """Digests of so many random adapters of RANK, on every linear layer of the transformer."""
+    """Digests of so many random adapters of RANK, on the attention and feed-forward layers of every block."""
     digests = []
     for seed in range(count):
         generator = torch.Generator().manual_seed(seed)
         tensors: dict[str, torch.Tensor] = {}
         for name, layer in transformer.named_modules():
-            if isinstance(layer, torch.nn.Linear):
+            if isinstance(layer, torch.nn.Linear) and ADAPTED.search(name):
                 down = torch.randn(RANK, layer.in_features, generator=generator) / layer.in_features**0.5
                 up = 0.01 * torch.randn(layer.out_features, RANK, generator=generator)
                 tensors |= {f"transformer.{name}.lora_A.weight": down, f"transformer.{name}.lora_B.weight": up}
