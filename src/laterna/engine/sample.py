@@ -28,7 +28,7 @@ class Sample:
     beginning: Beginning | None = None  # first latent and schedule; absent until encoded
     latent: torch.Tensor | None = None  # sigma space, without a batch axis; absent until encoded
     history: History | None = None  # the sampler's; absent until encoded
-    cache: Cache | None = None  # features that its next step may reuse; absent at its first and after a resume
+    cache: Cache | None = None  # features that its next step may reuse; absent where there are none
     step: int = 0  # denoising steps done
 
     @property
