@@ -2,8 +2,8 @@
 
 A request goes where it will be begun soonest: to the least predicted work ahead of it, counting the load of a model
 that is not there yet. What fits no place that has room waits for one. Urgent work that finds the windows full takes
-the place of less urgent work that has not begun; and who has nothing to do gets some of what others have not begun.
-Decides only.
+the place of less urgent work that has not begun, and comes on top where all of it has: the worker pauses that. Who has
+nothing to do gets some of what others have not begun. Decides only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from laterna.contracts.generation import ModelRef
-from laterna.dispatch.windows import Holding, Window
+from laterna.dispatch.windows import WINDOW, Holding, Window
 
 LOAD_SECONDS = 10.0  # that a model's load is taken to last: so much more work elsewhere is worth it
 
@@ -46,7 +46,7 @@ def place(demands: Iterable[Demand], windows: Sequence[Window]) -> Placement:
         if not able:
             continue
         best = min(able, key=lambda place: place.wait_s(demand))
-        if best.room or best.revoke(demand, made):
+        if best.room or best.revoke(demand, made) or best.on_top(demand):
             made.given.setdefault(best.window.worker, []).append(demand.id)
             best.give(demand)
         best.plan(demand)
@@ -76,6 +76,7 @@ class _Place:
         self._models: set[str] = set()
         self._weakest = sorted(window.unbegun(), key=lambda held: (held.priority, held.left_s))
         self._of_tenant = Counter(held.tenant for held in self._weakest)
+        self._of_class = Counter(held.priority for held in window.held.values())
 
     def wait_s(self, demand: Demand) -> float:
         """Until it would be begun."""
@@ -96,8 +97,13 @@ class _Place:
         self._work_s += demand.seconds(self.window.worker)
 
     def give(self, demand: Demand) -> None:
-        self.room -= 1
+        self.room = max(0, self.room - 1)
         self._of_tenant[demand.tenant] += 1
+        self._of_class[demand.priority] += 1
+
+    def on_top(self, demand: Demand) -> bool:
+        """Whether it may be had beside less urgent work that fills the window and has begun."""
+        return sum(count for priority, count in self._of_class.items() if priority <= demand.priority) < WINDOW
 
     def revoke(self, demand: Demand, made: Placement) -> bool:
         """Have the least urgent of what has not begun give up its place, if the demand may take it.
@@ -110,6 +116,7 @@ class _Place:
             if demand.priority < held.priority or (demand.priority == held.priority and fairer):
                 self._weakest.remove(held)
                 self._of_tenant[held.tenant] -= 1
+                self._of_class[held.priority] -= 1
                 self._work_s -= held.left_s
                 self.room += 1
                 made.revoked.append((self.window.worker, held))
