@@ -16,6 +16,7 @@
     │   └── AlreadyCompleted        too late to cancel
     ├── Refused                     valid, but not accepted now
     │   ├── QueueFull
+    │   ├── OutOfBudget             its tenant's credit, or what it may spend in a month, does not cover it
     │   ├── DeadlineUnreachable
     │   ├── PayloadTooLarge
     │   ├── NoRunner                nothing here can run models
@@ -139,6 +140,10 @@ class Refused(LaternaError):
 
 class QueueFull(Refused):
     code = "queue_full"
+
+
+class OutOfBudget(Refused):
+    code = "out_of_budget"
 
 
 class DeadlineUnreachable(Refused):

@@ -114,6 +114,23 @@ def test_cancel_takes_effect_at_the_next_step_and_bills_what_was_used() -> None:
     failed = heard.failures()["a"]
     assert failed.code == "client_cancelled"
     assert {spent.stage for spent in failed.spent} == {"encode", "denoise"}
+    assert (failed.done, failed.steps) == (5, 50)
+
+
+@settings(max_examples=40, deadline=None)
+@given(jobs, st.integers(0, 40))
+def test_steps_done_are_told_of_all_samples_together(generation: TextToImage, turns: int) -> None:
+    heard = Heard()
+    running = engine(Toy(), heard)
+    running.submit(order("a", generation))
+    for _ in range(turns):
+        running.turn()
+    running.cancel(Lease(request_id="a", token="a"))
+    for failed in heard.failures().values():
+        assert 0 <= failed.done <= failed.steps
+        done = [m.step for m in heard.said if isinstance(m, Progress) and m.stage == "denoise"]
+        assert failed.done >= generation.count * max(done, default=0), "progress is that of the slowest sample"
+        assert (failed.done == 0) == (turns == 0 or not done)
 
 
 def test_a_stale_lease_cancels_nothing() -> None:

@@ -45,6 +45,7 @@ STATUS: dict[str, int] = {  # code -> status
     errors.AlreadyCompleted.code: 400,
     errors.Refused.code: 429,
     errors.QueueFull.code: 429,
+    errors.OutOfBudget.code: 402,
     errors.DeadlineUnreachable.code: 504,
     errors.PayloadTooLarge.code: 413,
     errors.NoRunner.code: 503,

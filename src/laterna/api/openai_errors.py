@@ -12,11 +12,17 @@ from laterna import errors
 from laterna.api.errors import STATUS
 from laterna.errors import InvalidInput, LaternaError, Problem
 
-TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}  # status -> type
+TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}  # status -> type
 CODES = {  # our code -> OpenAI's, for those that its users' programs look for
     errors.Unauthorized.code: "invalid_api_key",
     errors.EndpointNotFound.code: "model_not_found",
     errors.QueueFull.code: "rate_limit_exceeded",
+    errors.OutOfBudget.code: "insufficient_quota",
 }
 
 

@@ -1,5 +1,6 @@
-"""Usage lines: the device time that each attempt took, by stage, whatever became of it; and the charge, for what went
-well. Every charge traces to them. That each is written once is its callers' business.
+"""Usage lines: the device time that each attempt took, by stage, whatever became of it; and what the request costs.
+
+Every charge traces to them (`laterna.billing.charges`). That each attempt's are written once is its callers' business.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, insert, select
 
+from laterna.billing.quotes import Quote
 from laterna.contracts.messages import Spent
 from laterna.store.schema import usage_lines
 
@@ -56,9 +58,10 @@ def record(connection: Connection, account: Account, spent: Iterable[Spent], now
     _write(connection, account, [{**line, "amount_nano": 0} for line in lines], now_us)
 
 
-def charge(connection: Connection, account: Account, price_nano: int, now_us: int) -> None:
-    """Write down what it costs. The database refuses it once the request is settled."""
-    _write(connection, account, [{"stage": PRICE, "calls": 0, "device_ns": 0, "amount_nano": price_nano}], now_us)
+def price(connection: Connection, account: Account, cost: Quote, now_us: int) -> None:
+    """Write down what it costs. The database refuses a second one, more than was quoted, and any after it settled."""
+    line = {"stage": PRICE, "calls": 0, "device_ns": 0, "amount_nano": cost.amount_nano}
+    _write(connection, account, [{**line, "quantity_micro": cost.quantity_micro}], now_us)
 
 
 def _write(connection: Connection, account: Account, lines: list[dict[str, object]], now_us: int) -> None:

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from laterna.contracts.contract import Contract
 from laterna.contracts.generation import ModelRef
 
-PRICE_UNITS = ("image", "megapixel", "second", "request")
+# What a price is for: second is of video or sound that was made, device_second of the published solo cost.
+PRICE_UNITS = ("image", "megapixel", "second", "character", "device_second", "request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solo:
+    """What the model revision takes when it has a device for itself, as published: device time is priced by it."""
+
+    image_us: int  # microseconds for a picture besides its steps: encoding and decoding
+    megapixel_step_us: int  # microseconds for a denoising step of a megapixel; guidance makes two of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +27,7 @@ class Price:
     unit: str = "image"  # one of PRICE_UNITS
     nano: int = 0  # billionths of the currency for a unit
     currency: str = "USD"  # ISO 4217
+    solo: Solo | None = None  # present where the unit is device_second
 
 
 @dataclass(frozen=True, kw_only=True)

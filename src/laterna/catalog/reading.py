@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from laterna.catalog.card import PRICE_UNITS, Card, Endpoint, Price
+from laterna.catalog.card import PRICE_UNITS, Card, Endpoint, Price, Solo
 from laterna.contracts.contract import get_contract
 from laterna.contracts.traits import TRAITS, family_names
 from laterna.errors import ConfigError
@@ -18,6 +18,7 @@ RESERVED = ("api", "cdn", "files", "health", "openai", "platform", "queue", "rea
 CARD_ID = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)+")
 ENDPOINT_PATH = re.compile(r"([a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*)?")
 WEIGHTS = re.compile(r"builtin:[a-z0-9_-]+|path:.+|hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
+CURRENCY = re.compile(r"[A-Z]{3}")
 _ABSENT: Any = object()
 
 
@@ -52,6 +53,10 @@ class Table:
         values, self._values = self._values, {}
         return values
 
+    @property
+    def empty(self) -> bool:
+        return not self._values
+
     def close(self, known: tuple[str, ...]) -> None:
         for key in self._values:
             raise ConfigError(f"{self._path}: unknown key {self._prefix}{key}; known: {', '.join(sorted(known))}")
@@ -84,6 +89,9 @@ def read_card(path: Path) -> Card:
         endpoints=tuple(_endpoint(item, settings, family) for item in table.tables("endpoints")),
     )
     table.close(tuple(Card.__dataclass_fields__))
+    still = next((end.category for end in card.endpoints if "image" in end.category), None)
+    if card.price.unit == "second" and still is not None:
+        raise table.wrong("price.unit", "second", f"what {still} makes lasts no time; expected image or megapixel")
     return card
 
 
@@ -129,14 +137,30 @@ def _price(table: Table) -> Price:
     price = Price(
         unit=table.take("unit", str, "image"),
         nano=table.take("nano", int, 0),
-        currency=table.take("currency", str, "USD"),
+        currency=table.take("currency", str, "USD", like=CURRENCY),
+        solo=_solo(table.table("solo")),
     )
     if price.unit not in PRICE_UNITS:
         raise table.wrong("unit", price.unit, f"expected one of {', '.join(PRICE_UNITS)}")
     if price.nano < 0:
         raise table.wrong("nano", price.nano, "must be at least 0")
-    table.close(("unit", "nano", "currency"))
+    if (price.unit == "device_second") != (price.solo is not None):
+        raise table.wrong("unit", price.unit, "device_second needs [price.solo], and no other unit takes it")
+    table.close(("unit", "nano", "currency", "solo"))
     return price
+
+
+def _solo(table: Table) -> Solo | None:
+    if table.empty:
+        return None
+    solo = Solo(
+        image_us=table.take("image_us", int, 0),
+        megapixel_step_us=_positive(table, "megapixel_step_us"),
+    )
+    if solo.image_us < 0:
+        raise table.wrong("image_us", solo.image_us, "must be at least 0")
+    table.close(("image_us", "megapixel_step_us"))
+    return solo
 
 
 def _endpoint(table: Table, settings: Mapping[str, Any], family: str) -> Endpoint:

@@ -153,6 +153,8 @@ class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
     message: str
     spent: list[Spent] = []
     retry: bool = False  # whether another attempt may go better
+    done: int = 0  # denoising steps done, of all samples together: what a cancelled request pays for
+    steps: int = 0  # of how many; 0 where it had not begun
     timeline: list[Span] = []  # what the engine did, in order
 
 

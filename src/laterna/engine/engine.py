@@ -25,7 +25,7 @@ from laterna.engine.memory import free_memory, is_out_of_memory
 from laterna.engine.metering import divide
 from laterna.engine.residency import Residency
 from laterna.engine.run import Run
-from laterna.engine.sample import Sample
+from laterna.engine.sample import Sample, progress
 from laterna.errors import LaternaError, OutOfMemory, RequestCancelled, SampleFailed
 from laterna.families.family import Family, Picture
 from laterna.scheduler.policy import Candidate, Policy, StepPlan
@@ -122,7 +122,9 @@ class Engine:
         if run.failed:
             return
         run.failed = True
-        for sample in [sample for sample in self._samples if sample.run is run]:
+        left = [sample for sample in self._samples if sample.run is run]
+        done, steps = progress(run, left)
+        for sample in left:
             self._samples.remove(sample)
             self._policy.drop(id(sample))
         self._keeper.forget(run)
@@ -134,6 +136,8 @@ class Engine:
                 spent=run.bill(),
                 retry=retry,
                 timeline=run.timeline.spans(),
+                done=done,
+                steps=steps,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -41,3 +42,10 @@ class Sample:
         if self.latent is None:
             return "encode"
         return "denoise" if self.step < self.steps else "decode"
+
+
+def progress(run: Run, left: Sequence[Sample]) -> tuple[int, int]:
+    """Denoising steps that the run has done, and of how many; samples not `left` any more did all of theirs."""
+    job = run.order.generation
+    over = (job.count - len(left)) * job.steps
+    return over + sum(sample.step for sample in left), over + sum(sample.steps for sample in left)

@@ -30,6 +30,7 @@ FIELDS = (
     requests.c.webhook_url,
     requests.c.price_nano,
     requests.c.currency,
+    requests.c.quantity_micro,
     requests.c.store_io,
     requests.c.keep_seconds,
     requests.c.charged_ns,
@@ -58,6 +59,7 @@ class Entry:
     webhook_url: str | None
     price_nano: int  # quoted
     currency: str
+    quantity_micro: int  # quoted, in millionths of its price's unit
     store_io: bool
     keep_seconds: int | None  # absent: for ever
     charged_ns: int | None  # counted against its tenant's share for the present lease; absent: not held
@@ -89,6 +91,7 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         webhook_url=row.webhook_url,
         price_nano=row.price_nano,
         currency=row.currency,
+        quantity_micro=row.quantity_micro or 0,
         store_io=row.store_io,
         keep_seconds=row.keep_seconds,
         charged_ns=row.charged_ns,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from laterna.billing import purses
 from laterna.billing.quotes import quote
 from laterna.contracts.generation import SCHEMA_VERSION, work_tokens
 from laterna.errors import Conflict, DeadlineUnreachable, InvalidInput, Problem, QueueFull
@@ -34,6 +35,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "generation": generation,
         "raw_input": raw,
     }
+    quoted = quote(asked.price, asked.generation)
     scheduled = asked.not_before_us is not None and asked.not_before_us > now_us
     row = {
         "id": request_id,
@@ -54,8 +56,11 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "keep_seconds": keep_seconds if asked.keep_seconds is None else asked.keep_seconds,
         "base_url": asked.base_url,
         "webhook_url": asked.webhook_url,
-        "price_nano": quote(asked.price, asked.generation),
+        "price_nano": quoted.amount_nano,
         "currency": asked.price.currency,
+        "price_unit": asked.price.unit,
+        "unit_nano": asked.price.nano,
+        "quantity_micro": quoted.quantity_micro,
         "created_us": now_us,
         "max_attempts": asked.max_attempts or attempts,
         "work": work_tokens(asked.generation) * asked.generation.steps * asked.generation.count,
@@ -73,12 +78,15 @@ def check_deadlines(asked: Submission, now_us: int) -> None:
 def admit(
     connection: Connection, places: Places, asked: Submission, row: Any, payload: Any, queue_length: int
 ) -> Receipt:
-    """Insert it. Raises QueueFull where too many wait, Conflict where its idempotency key is another's."""
+    """Insert it. Raises QueueFull where too many wait, OutOfBudget where its quote is more than its tenant may spend,
+    Conflict where its idempotency key is another's.
+    """
     if asked.idempotency_key is not None:
         earlier = waiting.of_idempotency_key(connection, asked.tenant, asked.idempotency_key)
         if earlier is not None:
             return _repeated(connection, places, asked, earlier, payload["raw_input"])
     _room(connection, asked, queue_length)
+    warning = purses.admit(connection, asked.tenant, row["currency"], row["price_nano"], row["created_us"])
     ahead = places.ahead(connection, (asked.priority, row["created_us"], row["id"]))
     waiting.submit(connection, row, payload)
     return Receipt(
@@ -86,6 +94,8 @@ def admit(
         position=ahead,
         price_nano=row["price_nano"],
         currency=row["currency"],
+        quantity_micro=row["quantity_micro"],
+        warning=warning,
         created_us=row["created_us"],
         repeated=False,
     )
@@ -109,6 +119,8 @@ def _repeated(connection: Connection, places: Places, asked: Submission, earlier
         position=view.position or 0,
         price_nano=view.price_nano,
         currency=view.currency,
+        quantity_micro=view.quantity_micro,
+        warning=None,
         created_us=view.created_us,
         repeated=True,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, tuple_
 
 from laterna.errors import InvalidInput, Problem
-from laterna.requests.views import RequestView, view
+from laterna.requests.views import CHARGED, COST, RequestView, view
 from laterna.store.ids import well_formed
 from laterna.store.schema import payloads, requests
 
@@ -39,7 +39,7 @@ def page_of(connection: Connection, tenant: str, cursor: str | None, limit: int,
     limit = max(1, min(limit, LARGEST_PAGE))
     order = (requests.c.created_us, requests.c.id)
     statement = (
-        select(requests, payloads.c.generation)
+        select(requests, payloads.c.generation, COST, CHARGED)
         .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
         .where(requests.c.tenant_id == tenant)
         .order_by(*(column.desc() for column in order))

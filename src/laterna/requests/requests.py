@@ -108,8 +108,8 @@ class Requests:
     async def submit(self, asked: Submission) -> Receipt:
         """Put it into the queue; it is durable when this returns.
 
-        Raises QueueFull, DeadlineUnreachable, Conflict for an idempotency key of another request, InvalidInput for text
-        that is none, Unavailable.
+        Raises QueueFull, OutOfBudget, DeadlineUnreachable, Conflict for an idempotency key of another request,
+        InvalidInput for text that is none, Unavailable.
         """
         now = self._clock.now_us()
         check_deadlines(asked, now)

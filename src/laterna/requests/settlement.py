@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from laterna.billing.usage import Account, charge
+from laterna.billing.charges import charge
+from laterna.billing.quotes import Quote
+from laterna.billing.usage import Account
 from laterna.contracts.messages import Artifact, Failed, Finished
 from laterna.errors import RequestCancelled, StartTimeout
 from laterna.queue import charging
@@ -49,7 +51,7 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
             ],
         )
     meter(connection, said.lease, said.spent, said.timeline, now_us, OK)
-    charge(connection, _account(found), found.price_nano, now_us)
+    charge(connection, _account(found, OK), _quote(found), now_us)
     charging.correct(connection, found, _device_ns(said))
     settle(connection, found, Ending(outcome=OK, inference_us=round(said.inference_s * 1e6)), now_us)
     return True
@@ -70,8 +72,12 @@ def fail(connection: Connection, said: Failed, now_us: int) -> bool:
     if said.retry:
         delay = RETRY_SECONDS[min(found.attempts, len(RETRY_SECONDS)) - 1]
         retry(connection, found, ending, said.message, delay * 1_000_000, now_us)
-    else:
-        settle(connection, found, ending, now_us)
+        return True
+    if outcome == CANCELLED and found.cancelled:  # its owner's wish: what was done for it is paid for, not more
+        used = _quote(found).part(said.done, said.steps)
+        if used.amount_nano:
+            charge(connection, _account(found, CANCELLED), used, now_us)
+    settle(connection, found, ending, now_us)
     return True
 
 
@@ -79,10 +85,14 @@ def _device_ns(said: Finished | Failed) -> int:
     return sum(spent.device_ns for spent in said.spent)
 
 
-def _account(found: Entry) -> Account:
+def _account(found: Entry, outcome: str) -> Account:
     return Account(
-        tenant=found.tenant, request_id=found.id, attempt=found.attempts, outcome=OK, currency=found.currency
+        tenant=found.tenant, request_id=found.id, attempt=found.attempts, outcome=outcome, currency=found.currency
     )
+
+
+def _quote(found: Entry) -> Quote:
+    return Quote(amount_nano=found.price_nano, quantity_micro=found.quantity_micro)
 
 
 def _file(found: Entry, made: Artifact, now_us: int) -> dict[str, Any]:

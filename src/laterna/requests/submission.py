@@ -46,5 +46,7 @@ class Receipt:
     position: int  # how many are ahead in the queue; 0 for one that need not wait
     price_nano: int  # charged if it succeeds
     currency: str
+    quantity_micro: int  # millionths of the price's unit
+    warning: str | None  # of its tenant's budget, for people; absent while there is plenty
     created_us: int
     repeated: bool  # whether an earlier submission with the same idempotency key made it

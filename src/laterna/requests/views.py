@@ -8,19 +8,33 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, literal_column, select
 
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import RequestNotFound
 from laterna.requests.places import Places
 from laterna.store.ids import well_formed
-from laterna.store.schema import files, outputs, payloads, requests
+from laterna.store.schema import files, outputs, payloads, requests, usage_lines
 from laterna.store.states import OK, RUNNING, SETTLED, WAITING
+
+# What it was charged: that it was, is settled.
+COST = (
+    select(usage_lines.c.amount_nano)
+    .where(usage_lines.c.request_id == requests.c.id, usage_lines.c.stage == literal_column("'price'"))
+    .scalar_subquery()
+    .label("cost_nano")
+)
+CHARGED = (
+    select(usage_lines.c.quantity_micro)
+    .where(usage_lines.c.request_id == requests.c.id, usage_lines.c.stage == literal_column("'price'"))
+    .scalar_subquery()
+    .label("charged_micro")
+)
 
 # One request of its tenant, with what the engine was asked.
 _ONE = (
-    select(requests, payloads.c.generation)
+    select(requests, payloads.c.generation, COST, CHARGED)
     .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
     .where(requests.c.tenant_id == bindparam("tenant"), requests.c.id == bindparam("request"))
 )
@@ -93,6 +107,10 @@ class RequestView:
     tags: Mapping[str, str]
     price_nano: int  # charged if the outcome is ok
     currency: str
+    price_unit: str | None  # what the quote is for; absent: submitted to an earlier version
+    quantity_micro: int  # quoted, in millionths of that unit
+    cost_nano: int | None  # charged; absent: not settled
+    charged_micro: int | None  # charged, in millionths of that unit; absent: not settled
     attempts: int  # counted, a present one included
     store_io: bool
     webhook_url: str | None
@@ -151,6 +169,10 @@ def view(row: RowMapping, ahead: int | None, made: tuple[Output, ...]) -> Reques
         tags=json.loads(row["tags"]),
         price_nano=row["price_nano"],
         currency=row["currency"],
+        price_unit=row["price_unit"],
+        quantity_micro=row["quantity_micro"] or 0,
+        cost_nano=(row["cost_nano"] or 0) if row["state"] == SETTLED else None,
+        charged_micro=(row["charged_micro"] or 0) if row["state"] == SETTLED else None,
         attempts=row["attempts"],
         store_io=row["store_io"],
         webhook_url=row["webhook_url"],

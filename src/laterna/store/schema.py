@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -45,10 +46,10 @@ def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
-def _where(name: str, *columns: Column[Any], condition: str) -> Index:
+def _where(name: str, *columns: Column[Any], condition: str, unique: bool = False) -> Index:
     """An index of the few rows that the condition picks."""
     picked: ColumnElement[Any] = text(condition)  # type: ignore[assignment]
-    return Index(name, *columns, sqlite_where=picked, postgresql_where=picked)
+    return Index(name, *columns, unique=unique, sqlite_where=picked, postgresql_where=picked)
 
 
 tenants = Table(
@@ -125,6 +126,9 @@ requests = Table(
     Column("inference_us", BigInteger),  # first device call to last, as its worker measured
     Column("work", BigInteger, nullable=False, server_default="0"),  # token-steps: what its device time grows with
     Column("charged_ns", BigInteger),  # counted against its tenant's share for the present lease; absent: not held
+    Column("price_unit", Text),  # what the quote is for; absent: written by an earlier version, as the two below
+    Column("unit_nano", BigInteger),  # of the currency, for one of it
+    Column("quantity_micro", BigInteger),  # millionths of the unit that were quoted
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),
@@ -158,6 +162,11 @@ _where("ix_requests_worker", requests.c.lease_worker, condition="lease_worker IS
 _where("ix_requests_start_by", requests.c.start_by_us, condition="start_by_us IS NOT NULL AND state <> 'settled'")
 _where("ix_requests_finish_by", requests.c.finish_by_us, condition="finish_by_us IS NOT NULL AND state <> 'settled'")
 _where("ix_requests_expires", requests.c.expires_us, condition="expires_us IS NOT NULL AND state = 'settled'")
+_where(
+    "ix_requests_held",  # what quotes hold of their tenant's budget
+    *(requests.c.tenant_id, requests.c.currency, requests.c.price_nano),
+    condition="state <> 'settled' AND price_nano > 0",
+)
 
 payloads = Table(  # apart from `requests`, whose rows are read at every poll
     "payloads",
@@ -233,10 +242,60 @@ usage_lines = Table(  # only ever added to
     Column("amount_nano", BigInteger, nullable=False),  # 0 for all stages but "price"
     Column("currency", Text, nullable=False),
     Column("created_us", Moment, nullable=False),
+    Column("quantity_micro", BigInteger),  # millionths of the request's price_unit that are charged; of "price" alone
     CheckConstraint("calls >= 0", name="calls"),
     CheckConstraint("device_ns >= 0", name="device"),
 )
 Index("ix_usage_lines_tenant", usage_lines.c.tenant_id, usage_lines.c.created_us)
+_where("uq_usage_lines_price", usage_lines.c.request_id, condition="stage = 'price'", unique=True)
+
+accounts = Table(  # only ever added to
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),  # of `laterna.billing.ledger`
+    Column("tenant_id", Text, ForeignKey("tenants.id")),  # whose credit it is; absent: the operator's own
+    Column("currency", Text, nullable=False),
+    Column("created_us", Moment, nullable=False),
+)
+
+entries = Table(  # the ledger: only ever added to; every row debits as much as it credits
+    "entries",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("transaction_id", Text, nullable=False),  # what happened: entries of one transaction share it
+    Column("kind", Text, nullable=False),
+    Column("debit", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("credit", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("amount_nano", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),  # of both accounts
+    Column("tenant_id", Text, ForeignKey("tenants.id"), nullable=False),
+    Column("request_id", Text, ForeignKey("requests.id")),  # of a charge
+    Column("note", Text, nullable=False, server_default=""),  # for people
+    Column("created_us", Moment, nullable=False),
+    CheckConstraint("amount_nano > 0", name="amount"),
+    CheckConstraint("debit <> credit", name="two_accounts"),
+    CheckConstraint(_one_of("kind", ("charge", "top_up", "withdrawal")), name="kind"),
+    CheckConstraint("(kind = 'charge') = (request_id IS NOT NULL)", name="charge_has_request"),
+    UniqueConstraint("transaction_id", "debit", "credit"),
+)
+Index("ix_entries_tenant", entries.c.tenant_id, entries.c.created_us)
+_where("uq_entries_charge", entries.c.request_id, condition="kind = 'charge'", unique=True)
+
+purses = Table(  # what the ledger says of a tenant, added up, and what it may spend; absent: nothing yet, no limit
+    "purses",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id"), primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("balance_nano", BigInteger, nullable=False, server_default="0"),  # credit left; below 0: owed
+    Column("month", Integer, nullable=False, server_default="0"),  # UTC, as 202611; never goes back
+    Column("spent_nano", BigInteger, nullable=False, server_default="0"),  # charged in that month
+    Column("monthly_nano", BigInteger),  # no more than this in a month; absent: no limit
+    Column("warn_nano", BigInteger),  # above this in a month it is warned; absent: never
+    Column("prepaid", Boolean, nullable=False, server_default=false()),  # whether nothing runs without credit
+    CheckConstraint("spent_nano >= 0", name="spent"),
+    CheckConstraint("monthly_nano >= 0", name="monthly"),
+    CheckConstraint("warn_nano >= 0", name="warn"),
+)
 
 events = Table(  # only ever added to until their request is settled
     "events",

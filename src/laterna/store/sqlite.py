@@ -87,7 +87,32 @@ def triggers() -> dict[str, str]:
         f"NEW.amount_nano <> 0 AND {parent_settled}",
         too_late,
     )
-    for table in ("usage_lines", "events"):
+    quote = "(SELECT price_nano FROM requests WHERE id = NEW.request_id)"
+    found["charges_keep_to_the_quote"] = (
+        "INSERT ON usage_lines",
+        f"NEW.amount_nano < 0 OR NEW.amount_nano > {quote}",
+        "no more is charged than was quoted",
+    )
+    found["quotes_stay"] = (
+        "UPDATE OF price_nano, currency, price_unit, unit_nano, quantity_micro ON requests",
+        "1",
+        "a quote is a promise",
+    )
+    line = "usage_lines WHERE request_id = NEW.request_id AND stage = 'price'"
+    found["charges_have_their_usage_line"] = (
+        "INSERT ON entries",
+        f"NEW.kind = 'charge' AND NOT EXISTS (\n  SELECT 1 FROM {line}\n  "
+        "AND amount_nano = NEW.amount_nano AND currency = NEW.currency AND tenant_id = NEW.tenant_id\n)",
+        "a charge is that of its usage line",
+    )
+    found["entries_keep_one_currency"] = (
+        "INSERT ON entries",
+        "EXISTS (SELECT 1 FROM accounts WHERE id IN (NEW.debit, NEW.credit) AND currency <> NEW.currency)",
+        "both accounts are of the currency of the entry",
+    )
+    for table in ("accounts", "entries"):
+        found[f"{table}_stay"] = (f"DELETE ON {table}", "1", f"{table} are only added")
+    for table in ("usage_lines", "events", "accounts", "entries"):
         found[f"{table}_do_not_change"] = (f"UPDATE ON {table}", "1", f"{table} are only added")
     found["usage_lines_stay"] = ("DELETE ON usage_lines", "1", "usage_lines are only added")
     found["events_stay"] = (
