@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from starlette.requests import Request
 
-from laterna.api.asked import query_input, read_asked
+from laterna.api.asked import Asked, query_input, read_asked
 from laterna.api.bodies import read_json
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
@@ -56,18 +56,20 @@ async def submit(
     *,
     dialect: str,
     previews: bool = False,
+    asked: Asked | None = None,
 ) -> Admitted:
-    """Put an input into the queue for a caller, treated as the HTTP request's headers and query say.
+    """Put an input into the queue for a caller.
 
     Args:
         raw: JSON, in the endpoint's own words.
         dialect: whose shape its sender wants answers in.
+        asked: how it is to be treated; absent: as the HTTP request's headers and query say.
 
     Raises EndpointNotFound, InvalidInput, NoRunner, ModelTooLarge, QueueFull, DeadlineUnreachable, Conflict or
     Unavailable; nothing is queued then.
     """
     card, endpoint = services.catalog.endpoint(endpoint_id)
-    asked = read_asked(request)
+    asked = asked or read_asked(request)
     job = endpoint.contract.normalise(endpoint.contract.parse(raw))
     job = await with_own_files(services, caller, job)
     if (refused := services.refusal(card.ref())) is not None:

@@ -21,6 +21,10 @@ from laterna.api.page import Page
 from laterna.api.platform import Platform
 from laterna.api.platform_requests import PlatformRequests
 from laterna.api.proxy import Proxy
+from laterna.api.replicate import Replicate
+from laterna.api.replicate_catalog import ReplicateCatalog, ReplicateRest
+from laterna.api.replicate_files import ReplicateFiles
+from laterna.api.replicate_stream import ReplicateStream
 from laterna.api.services import Services
 from laterna.api.tokens import AppTokens
 from laterna.api.uploads import Uploads
@@ -29,8 +33,12 @@ from laterna.errors import LaternaError, NotFound
 
 def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
-    # The last takes any path.
-    surfaces = (Page, Health, Platform, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI, FalQueue, FalRun)
+    # Each dialect's last takes any path of its own; the last of all takes any path.
+    surfaces = (
+        *(Page, Health, Platform, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
+        *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
+        *(FalQueue, FalRun),
+    )
     routed = Starlette(
         routes=[route for surface in surfaces for route in surface(services).routes()],
         exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},

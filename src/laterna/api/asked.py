@@ -43,7 +43,7 @@ def read_asked(request: Request) -> Asked:
         priority=_priority(headers.get("x-fal-queue-priority", "normal")),
         start_within_s=_seconds(headers, "x-fal-request-timeout"),
         finish_within_s=_seconds(headers, "x-laterna-finish-within"),
-        webhook_url=_webhook(query.get("fal_webhook")),
+        webhook_url=webhook(query.get("fal_webhook"), "query", "fal_webhook"),
         max_queue_length=_count(query.get("fal_max_queue_length")),
         store_io=headers.get("x-fal-store-io", "1").strip().lower() not in ("0", "false", "no"),
         keep_seconds=lifetime(headers.get("x-fal-object-lifecycle-preference")),
@@ -99,13 +99,14 @@ def _seconds(headers: Headers, name: str) -> float | None:
     return seconds
 
 
-def _webhook(text: str | None) -> str | None:
+def webhook(text: str | None, where: str, name: str) -> str | None:
+    """The URL to be told, where there is one. Raises InvalidInput naming the field for what is none."""
     if not text:
         return None
     try:
         parse_url(text)
     except AddressRefused as error:
-        raise _wrong("query", "fal_webhook", error.message, text) from error
+        raise _wrong(where, name, error.message, text) from error
     return text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +19,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     return b"".join([chunk async for chunk in body_chunks(request, limit_bytes)])
 
 
-async def body_chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+async def body_chunks(request: Request, limit_bytes: int) -> AsyncGenerator[bytes, None]:
     """The body as it arrives. Raises PayloadTooLarge as soon as it is known to be above the limit."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit_bytes:

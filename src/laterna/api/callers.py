@@ -13,6 +13,7 @@ from laterna.tenants.tokens import Token
 APP_TOKEN = "fal_jwt_token"  # query parameter
 APP_PURPOSE = "app"  # of a token that calls endpoints
 UPLOAD_PURPOSE = "upload"  # of a token that uploads files
+STREAM_PURPOSE = "stream"  # of a token that follows one request
 
 
 async def caller_of(connection: HTTPConnection, services: Services, endpoint_id: str = "") -> Caller:
@@ -50,6 +51,17 @@ async def holder_of(services: Services, token: str, key: str) -> Caller:
     if not token:
         raise Unauthorized("the address of an upload carries a token; use it as it was given")
     said = await _said(services, token, f"{UPLOAD_PURPOSE}:{key}")
+    return Caller(tenant=said.tenant, key_id=said.key_id, scopes=frozenset({API}))
+
+
+def stream_token(services: Services, caller: Caller, request_id: str, seconds: float) -> str:
+    """A token that may follow one request and nothing else."""
+    return services.tokens.mint(caller, f"{STREAM_PURPOSE}:{request_id}", seconds)
+
+
+async def follower_of(services: Services, token: str, request_id: str) -> Caller:
+    """The caller whose token for following this very request it is. Raises Unauthorized for any other."""
+    said = await _said(services, token, f"{STREAM_PURPOSE}:{request_id}")
     return Caller(tenant=said.tenant, key_id=said.key_id, scopes=frozenset({API}))
 
 

@@ -1,4 +1,6 @@
-"""Whose shape an error is told in: the one place that knows which paths are OpenAI's; all others are fal's."""
+"""Whose shape an error is told in: the one place that knows which paths are OpenAI's and Replicate's; all others are
+fal's.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,21 @@ from starlette.responses import Response
 
 from laterna.api.errors import error_response
 from laterna.api.openai_errors import openai_response
+from laterna.api.replicate_errors import replicate_response
 from laterna.errors import LaternaError
 
 OPENAI = "/openai"
+REPLICATE = "/replicate"
 
 
 def refusal(path: str, error: LaternaError) -> Response:
     """The answer to a request for this path that raised this."""
-    is_openai = path == OPENAI or path.startswith(f"{OPENAI}/")
-    return openai_response(error) if is_openai else error_response(error)
+    if _below(OPENAI, path):
+        return openai_response(error)
+    if _below(REPLICATE, path):
+        return replicate_response(path, error)
+    return error_response(error)
+
+
+def _below(surface: str, path: str) -> bool:
+    return path == surface or path.startswith(f"{surface}/")

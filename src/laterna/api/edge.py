@@ -34,9 +34,9 @@ EXPOSED = ", ".join(
         "retry-after",
     )
 )
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY"
 _ALLOWED = re.compile(
-    r"authorization|content-type|accept|accept-language|range|cache-control"
+    r"authorization|content-type|accept|accept-language|range|cache-control|prefer|cancel-after"
     r"|x-(app-)?fal-[a-z0-9-]+|x-stainless-[a-z0-9-]+|openai-(organization|project)"
 )
 _SECRET = re.compile(r"^((?:/cdn)?/files)/.*")

@@ -100,6 +100,12 @@ MARKERS = {  # fal's documented bodies for two of them
 }
 TEXTS = {errors.NotFinished.code: "Request is still in progress"}
 USER_TIMEOUTS = {errors.StartTimeout.code, errors.DeadlineUnreachable.code}
+AGAIN_SECONDS = {429: 5, 503: 5}  # status -> after which another try may go better
+
+
+def retry_headers(status: int) -> dict[str, str]:
+    """When clients of OpenAI and Replicate should ask again; fal's have a rule of their own and are told nothing."""
+    return {"Retry-After": str(AGAIN_SECONDS[status])} if status in AGAIN_SECONDS else {}
 
 
 def error_response(error: LaternaError) -> Response:

@@ -1,10 +1,10 @@
 """Which surface a request is for, and under which addresses its client reaches us.
 
-A surface has a path (`/queue`, `/rest`, `/cdn`, `/platform`, `/openai`) on every host. All but the last have hosts of
-their own: `queue.`, `rest.`, `v3.` and `api.` before any of our names, and fal's own names, which clients reach us by
-through the intercepting proxy or a hosts file. All become paths before routing. A Host that is not ours is refused: it
-is another site's page in a browser, whose name was rebound to this machine. X-Forwarded headers are believed from
-trusted proxies alone.
+A surface has a path (`/queue`, `/rest`, `/cdn`, `/platform`, `/openai`, `/replicate`) on every host. All but the last
+two have hosts of their own: `queue.`, `rest.`, `v3.` and `api.` before any of our names, and fal's own names, which
+clients reach us by through the intercepting proxy or a hosts file. All become paths before routing. A Host that is not
+ours is refused: it is another site's page in a browser, whose name was rebound to this machine. X-Forwarded headers are
+believed from trusted proxies alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from laterna.api.dialects import OPENAI, refusal
+from laterna.api.dialects import OPENAI, REPLICATE, refusal
 from laterna.api.errors import Misdirected
 from laterna.config import IPNetwork, Settings
 from laterna.errors import ConfigError
@@ -38,7 +38,8 @@ FAL_HOSTS = {  # fal's own names -> the surface behind each
 }
 FIRST_LABELS = {"queue": "/queue", "rest": "/rest", "v3": "/cdn", "api": "/platform", "ws": ""}
 # Paths that mean the same on any host.
-MOUNTS = ("/queue", "/rest", "/cdn", "/platform", OPENAI, "/api", "/health", "/ready")
+MOUNTS = ("/queue", "/rest", "/cdn", "/platform", OPENAI, REPLICATE, "/api", "/health", "/ready")
+_REPLICATE = re.compile(rf"^{REPLICATE}(/v1)*(?=/|$)")  # its clients add /v1 to what they are told, or do not
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
@@ -136,7 +137,7 @@ def _origin(base: str, surface: str) -> Origin:
 
 
 def _path(path: str, surface: str) -> str:
-    trimmed = "/" + path.strip("/")
+    trimmed = _REPLICATE.sub(f"{REPLICATE}/v1", "/" + path.strip("/"), count=1)
     if surface and not trimmed.startswith(tuple(f"{mount}/" for mount in MOUNTS)) and trimmed not in MOUNTS:
         return (surface + trimmed).rstrip("/")
     return trimmed

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from laterna import errors
-from laterna.api.errors import STATUS
+from laterna.api.errors import STATUS, retry_headers
 from laterna.errors import InvalidInput, LaternaError, Problem
 
 TYPES = {
@@ -35,7 +35,7 @@ def openai_told(code: str, message: str, problems: tuple[Problem, ...] = ()) -> 
     """The answer for a code, as it was raised now or stored with a request that failed."""
     status = STATUS.get(code, 500)
     status = 400 if status == 422 else status
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else retry_headers(status)
     return JSONResponse({"error": _body(status, code, message, problems)}, status, headers)
 
 

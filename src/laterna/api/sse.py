@@ -1,10 +1,11 @@
-"""Server-sent events: one JSON object each, comments while nothing happens, an end when the reader has gone."""
+"""Server-sent events: JSON objects or named events, comments while nothing happens, an end when the reader has gone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,7 +13,17 @@ from starlette.types import Receive, Scope, Send
 
 PING_SECONDS = 15.0  # proxies and clients give up on silence
 
-Events = AsyncGenerator[dict[str, Any], None]
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One event that has a name."""
+
+    name: str
+    data: str  # of one line or several
+    id: str | None = None  # absent: it has none
+
+
+Events = AsyncGenerator[dict[str, Any] | Event, None]
 
 
 async def nothing_to_do() -> None:
@@ -73,12 +84,18 @@ class EventStream:
             event = following.result()
             if event is None:
                 return True
-            data = b"data: " + msgspec.json.encode(event) + b"\n\n"
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": _wire(event), "more_body": True})
 
-    async def _following(self) -> dict[str, Any] | None:
+    async def _following(self) -> dict[str, Any] | Event | None:
         """The next event; None after the last."""
         return await anext(self._events, None)
+
+
+def _wire(event: dict[str, Any] | Event) -> bytes:
+    if isinstance(event, dict):
+        return b"data: " + msgspec.json.encode(event) + b"\n\n"
+    head = [f"event: {event.name}"] if event.id is None else [f"event: {event.name}", f"id: {event.id}"]
+    return "\n".join([*head, *(f"data: {line}" for line in event.data.splitlines() or [""]), "\n"]).encode()
 
 
 async def _stop(task: asyncio.Future[Any]) -> None:

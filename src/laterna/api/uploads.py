@@ -2,17 +2,13 @@
 
 All of fal's ways lead here: Python's token and raw upload, its parts above 100 MiB, the older initiate and PUT, and the
 JavaScript client's. Every address that is handed out is this server's, because Python sends its key along with a PUT.
-What a file is, its bytes say; the type that its sender claims is not believed.
 """
 
 from __future__ import annotations
 
-import mimetypes
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,19 +18,18 @@ from laterna.api.asked import lifetime
 from laterna.api.bodies import body_chunks, read_body, read_json
 from laterna.api.callers import UPLOAD_PURPOSE, caller_of, holder_of, upload_token, uploader_of
 from laterna.api.hosts import origin_of
+from laterna.api.incoming import Incoming, safe_name
 from laterna.api.services import Services
 from laterna.errors import Conflict, FileNotFound, InvalidInput, Problem
 from laterna.media.objects import new_key, too_large
 from laterna.media.parts import Part, Parts
 from laterna.media.sniff import HEAD_BYTES, sniff
-from laterna.requests.files import FileRecord
 from laterna.tenants.caller import Caller
 
 TOKEN_SECONDS = 3600
 LARGEST_PART = 128 * 2**20  # bytes; clients send parts of 10 MiB
 SMALL_BODY = 10 * 2**20  # bytes of a list of parts, at most
 LIFECYCLE = "x-fal-object-lifecycle"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Uploads:
@@ -43,7 +38,8 @@ class Uploads:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._parts = Parts(services.media)
-        self._limit = round(services.settings.upload_mb * 1_000_000)
+        self._incoming = Incoming(services)
+        self._limit = self._incoming.limit
         self._busy: set[str] = set()  # keys that are being written now
 
     def routes(self) -> list[Route]:
@@ -90,14 +86,14 @@ class Uploads:
     async def upload(self, request: Request) -> Response:
         """A whole file as the body."""
         caller = await uploader_of(request, self._services)
-        key, name = new_key(), _name(request.headers.get("x-fal-file-name"), request.headers.get("content-type"))
+        key, name = new_key(), safe_name(request.headers.get("x-fal-file-name"), request.headers.get("content-type"))
         await self._keep(request, caller, key, name, lifetime(request.headers.get(LIFECYCLE)))
         return JSONResponse({"access_url": _url(request, key, name)})
 
     async def begin_parts(self, request: Request) -> Response:
         """A file in parts, for who has a token already."""
         caller = await uploader_of(request, self._services)
-        key, name = new_key(), _name(request.headers.get("x-fal-file-name"), request.headers.get("content-type"))
+        key, name = new_key(), safe_name(request.headers.get("x-fal-file-name"), request.headers.get("content-type"))
         upload = self._upload_id(request, caller, key)
         return JSONResponse({"access_url": _url(request, key, name), "uploadId": upload})
 
@@ -132,7 +128,7 @@ class Uploads:
                 size = await self._parts.complete(key, listed, limit_bytes=self._limit)
                 head = await self._services.media.stream(key, stop=min(size, HEAD_BYTES))
                 kind = sniff(b"".join([chunk async for chunk in head.chunks]))
-                await self._record(caller, key, name, kind, size, None, kept)
+                await self._incoming.record(caller, key, name, kind, size, None, kept)
         return JSONResponse({"access_url": _url(request, key, name), "file_url": _url(request, key, name)})
 
     @contextmanager
@@ -154,40 +150,13 @@ class Uploads:
         return True
 
     async def _keep(self, request: Request, caller: Caller, key: str, name: str, kept: int | None) -> None:
-        """Store the body under the key, with its row."""
-        head = bytearray()
-
-        async def watched() -> AsyncIterator[bytes]:
-            async for chunk in body_chunks(request, self._limit):
-                head.extend(chunk[: max(0, HEAD_BYTES - len(head))])
-                yield chunk
-
-        stored = await self._services.media.put_stream(key, watched(), limit_bytes=self._limit)
-        await self._record(caller, key, name, sniff(bytes(head)), stored.size_bytes, stored.sha256, kept)
-
-    async def _record(
-        self, caller: Caller, key: str, name: str, content_type: str, size: int, sha256: str | None, kept: int | None
-    ) -> None:
-        settings, now = self._services.settings, self._services.clock.now_us()
-        seconds = kept or settings.keep_days * 86_400
-        await self._services.files.add(
-            FileRecord(
-                key=key,
-                tenant=caller.tenant,
-                request_id=None,
-                file_name=name,
-                content_type=content_type,
-                size_bytes=size,
-                sha256=sha256,
-                expires_us=now + round(seconds * 1e6) if seconds else None,
-            )
-        )
+        await self._incoming.keep(caller, key, name, body_chunks(request, self._limit), kept)
 
     async def _address(self, request: Request) -> tuple[str, str, str]:
         """A new file's key, name and address, for the name and type in the body."""
         body = await read_json(request, SMALL_BODY)
         said = body if isinstance(body, dict) else {}
-        key, name = new_key(), _name(said.get("file_name"), said.get("content_type"))
+        key, name = new_key(), safe_name(said.get("file_name"), said.get("content_type"))
         return key, name, _url(request, key, name)
 
     def _upload_id(self, request: Request, caller: Caller, key: str) -> str:
@@ -202,13 +171,6 @@ class Uploads:
 
 def _url(request: Request, key: str, name: str) -> str:
     return f"{origin_of(request).cdn}/files/{key}/{name}"
-
-
-def _name(given: Any, content_type: Any) -> str:
-    """A file name that is safe in paths and headers, with an extension where the type has one."""
-    text = _UNSAFE.sub("_", str(given or "").replace("\\", "/").rpartition("/")[2]).strip("._")[-100:]
-    extension = mimetypes.guess_extension(str(content_type or "").partition(";")[0].strip()) or ".bin"
-    return text or f"file{extension}"
 
 
 def _seconds(text: str) -> int | None:

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from laterna.catalog.card import Card, Endpoint
 
-_REF = "#/components/schemas/"
+REF = "#/components/schemas/"
 _REQUEST_ID = {
     "name": "request_id",
     "in": "path",
@@ -70,7 +70,7 @@ def endpoint_openapi(card: Card, endpoint: Endpoint, *, queue_url: str, site_url
             "securitySchemes": {
                 "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Fal Key"}
             },
-            "schemas": {"QueueStatus": QUEUE_STATUS, **_schemas(names)},
+            "schemas": {"QueueStatus": QUEUE_STATUS, **schemas(names)},
         },
         "paths": dict(_paths(name, *names.values())),
         "servers": [{"url": queue_url}],
@@ -84,12 +84,12 @@ def schema_name(endpoint_id: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 
-def _schemas(names: Mapping[type[BaseModel], str]) -> dict[str, Any]:
+def schemas(names: Mapping[type[BaseModel], str]) -> dict[str, Any]:
     """The models and what they refer to, under their names, in OpenAPI 3.0's dialect."""
     found, definitions = models_json_schema(
-        [(model, "validation") for model in names], ref_template=_REF + "{model}", by_alias=True
+        [(model, "validation") for model in names], ref_template=REF + "{model}", by_alias=True
     )
-    own = {found[model, "validation"]["$ref"].removeprefix(_REF): name for model, name in names.items()}
+    own = {found[model, "validation"]["$ref"].removeprefix(REF): name for model, name in names.items()}
     schemas: dict[str, Any] = definitions["$defs"]
     return {own.get(key, key): _ordered(_dialect(schema, own)) for key, schema in schemas.items()}
 
@@ -108,8 +108,8 @@ def _dialect(schema: Any, renamed: Mapping[str, str]) -> Any:
     if made.get("default", ...) is None:
         del made["default"]
     if isinstance(ref := made.get("$ref"), str):
-        target = ref.removeprefix(_REF)
-        made["$ref"] = _REF + renamed.get(target, target)
+        target = ref.removeprefix(REF)
+        made["$ref"] = REF + renamed.get(target, target)
     return made
 
 
@@ -119,14 +119,14 @@ def _ordered(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _paths(name: str, input_name: str, output_name: str) -> Iterator[tuple[str, Any]]:
     one = f"/{name}/requests/{{request_id}}"
-    status = _answer("The request status.", {"$ref": _REF + "QueueStatus"})
+    status = _answer("The request status.", {"$ref": REF + "QueueStatus"})
     yield f"{one}/status", {"get": {"parameters": [_REQUEST_ID, _LOGS], "responses": status}}
     success = {"success": {"type": "boolean", "description": "Whether the request was cancelled successfully."}}
     cancelled = _answer("The request was cancelled.", {"type": "object", "properties": success})
     yield f"{one}/cancel", {"put": {"parameters": [_REQUEST_ID], "responses": cancelled}}
-    body = {"required": True, "content": {"application/json": {"schema": {"$ref": _REF + input_name}}}}
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": REF + input_name}}}}
     yield f"/{name}", {"post": {"requestBody": body, "responses": status}}
-    result = _answer("Result of the request.", {"$ref": _REF + output_name})
+    result = _answer("Result of the request.", {"$ref": REF + output_name})
     yield one, {"get": {"parameters": [_REQUEST_ID], "responses": result}}
 
 

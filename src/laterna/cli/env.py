@@ -1,7 +1,8 @@
 """`laterna env` and `laterna exec`: what points every stock client at this server, for a shell or for one command.
 
 fal's Python client always uses TLS, so it gets the TLS address and the bundle of certificates; uploads go to hosts that
-are written into the clients and are reached only through the intercepting proxy. OpenAI's clients take any address.
+are written into the clients and are reached only through the intercepting proxy. OpenAI's clients take any address, and
+Replicate's too, but the latter take outputs for files only where their addresses are https.
 What the shell had before stays in force for every other host: its proxy and the certificates that it trusts.
 """
 
@@ -57,6 +58,8 @@ def variables(settings: Settings, address: Address, before: Mapping[str, str], *
         "NODE_EXTRA_CA_CERTS": str(joined(paths.authority, paths.authority, _path(before, "NODE_EXTRA_CA_CERTS"))),
         "OPENAI_BASE_URL": f"{address.http}/openai/v1",
         "OPENAI_API_KEY": key,
+        "REPLICATE_BASE_URL": f"https://{address.tls}/replicate",
+        "REPLICATE_API_TOKEN": key,
         "LATERNA_URL": address.http,
     }
     # Many clients prefer the lower-case names.

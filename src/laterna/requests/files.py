@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, tuple_
 
@@ -49,8 +49,9 @@ class Files:
         self._store = store
         self._clock = clock
 
-    async def add(self, record: FileRecord) -> None:
-        """Note a file whose bytes are stored. Its creation is now, whatever the record says."""
+    async def add(self, record: FileRecord) -> FileRecord:
+        """Note a file whose bytes are stored. Its creation is now, whatever the record says; returns it so."""
+        record = replace(record, created_us=self._clock.now_us())
         row = {
             "key": record.key,
             "tenant_id": record.tenant,
@@ -63,7 +64,7 @@ class Files:
             "height": record.height,
             "duration_us": None if record.duration_s is None else round(record.duration_s * 1e6),
             "access": record.access,
-            "created_us": self._clock.now_us(),
+            "created_us": record.created_us,
             "expires_us": record.expires_us,
         }
 
@@ -71,6 +72,7 @@ class Files:
             connection.execute(insert(files), row)
 
         await self._store.write(insert_it)
+        return record
 
     async def get(self, key: str) -> FileRecord:
         """The file, whoever owns it: its key is a capability. Raises FileNotFound once deleted or expired."""
