@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -115,7 +117,12 @@ def test_an_endpoint_is_named_as_a_model_by_its_whole_id(api: Api) -> None:
         ({"output_format": {"a": 1}}, "output_format"),
         ({"response_format": "file"}, "response_format"),
         ({"response_format": ["url"]}, "response_format"),
-        ({"stream": True}, "stream"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream": True, "partial_images": 4}, "partial_images"),
+        ({"stream": True, "partial_images": True}, "partial_images"),
+        ({"stream": True, "partial_images": "2"}, "partial_images"),
+        ({"stream": True, "response_format": "url"}, "response_format"),
+        ({"stream": True, "prompt": 7}, "prompt"),
         ({"model": None}, "model"),
         ({"model": ["test/blank"]}, "model"),
         ({"seed": -1}, "seed"),
@@ -219,7 +226,7 @@ def test_models_are_listed_and_found(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/openai/v1/images/edits"),
+        ("POST", "/openai/v1/images"),
         ("POST", "/openai/v1/chat/completions"),
         ("GET", GENERATIONS),
         ("DELETE", "/openai/v1/models/test/blank"),
@@ -234,6 +241,102 @@ def test_what_is_not_served_says_what_is(api: Api, method: str, path: str) -> No
     assert answer.status_code == 404
     assert GENERATIONS in answer.json()["error"]["message"]
     assert answer.headers["x-request-id"] == answer.headers["x-fal-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "what"),
+    [
+        ("POST", "images/edits", "edits images"),
+        ("POST", "images/variations", "variations"),
+        ("POST", "audio/speech", "speaks"),
+        ("POST", "videos", "makes videos"),
+        ("GET", "videos/video_1/content", "makes videos"),
+    ],
+)
+def test_what_no_model_does_yet_is_said_by_name(api: Api, method: str, path: str, what: str) -> None:
+    with client(api) as http:
+        answer = http.request(method, f"/openai/v1/{path}", files={"image": b"x"} if method == "POST" else None)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "invalid_request_error")
+    assert what in answer.json()["error"]["message"]
+    assert GENERATIONS in answer.json()["error"]["message"]
+
+
+def streamed(text: str) -> list[dict[str, Any]]:
+    """The events of a stream, whose names are the types that they carry."""
+    found = []
+    for block in filter(None, text.split("\n\n")):
+        name, data = (line.split(": ", 1)[1] for line in block.splitlines())
+        found.append(json.loads(data))
+        assert found[-1].get("type", "error") == name
+    return found
+
+
+def test_a_stream_has_partial_images_spread_over_the_steps_and_the_images_last(api: Api) -> None:
+    body = {"model": "test/blank", "prompt": "a fox", "stream": True, "partial_images": 2, "n": 2}
+    with client(api) as http:
+        answer = api.beside(lambda: http.post(GENERATIONS, json=body))
+        leased = api.take()
+        assert asked(leased).previews
+        api.begin(leased)
+        watched(api, leased)
+        for step in (1, 6, 7, 8, 13, 14, 20):
+            api.progress(leased, step, preview=f"step {step}".encode())
+        made = api.finish(leased)
+        answered = answer.result(10)
+    assert answered.headers["content-type"] == "text/event-stream"
+    assert answered.headers["x-request-id"] == leased.lease.request_id
+    *partials, first, second = streamed(answered.text)
+    assert [base64.b64decode(event["b64_json"]) for event in partials] == [b"step 7", b"step 14"]
+    assert [event["partial_image_index"] for event in partials] == [0, 1]
+    assert {event["type"] for event in partials} == {"image_generation.partial_image"}
+    assert [base64.b64decode(event["b64_json"]) for event in (first, second)] == made
+    assert {first["type"], second["type"]} == {"image_generation.completed"}
+    assert (first["size"], first["output_format"]) == ("64x64", "png")
+
+
+def test_a_stream_without_partial_images_asks_for_no_previews(api: Api) -> None:
+    with client(api) as http:
+        body = {"model": "test/blank", "prompt": "a fox", "stream": True, "sync_mode": True}
+        answer = api.beside(lambda: http.post(GENERATIONS, json=body))
+        leased = api.take()
+        assert not asked(leased).previews
+        api.begin(leased)
+        watched(api, leased)
+        api.progress(leased, 10, preview=b"somebody else's")
+        made = api.finish(leased)
+        (only,) = streamed(answer.result(10).text)
+    assert base64.b64decode(only["b64_json"]) == made[0]
+
+
+def test_a_stream_ends_with_the_error(api: Api) -> None:
+    with client(api) as http:
+        answer = api.beside(lambda: http.post(GENERATIONS, json={"model": "test/blank", "prompt": "a", "stream": True}))
+        api.fail(api.take(), "out_of_memory", "too large")
+        (only,) = streamed(answer.result(10).text)
+    assert only["error"] == {"message": "too large", "type": "server_error", "param": None, "code": "out_of_memory"}
+
+
+def test_a_reader_who_goes_has_the_work_stopped(api: Api) -> None:
+    with client(api) as http:
+        body = {"model": "test/blank", "prompt": "a", "stream": True}
+        with http.stream("POST", GENERATIONS, json=body):
+            leased = api.take()
+            api.begin(leased)
+    until(lambda: leased.lease in api.cancelled)
+    api.fail(leased, "client_cancelled")
+
+
+def watched(api: Api, leased: Leased) -> None:
+    """Wait until somebody follows it."""
+    until(lambda: api.board.watched(leased.lease.request_id))
+
+
+def until(probe: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if probe():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not within ten seconds")
 
 
 def test_a_foreign_host_and_a_wrong_method_are_told_in_openais_shape(api: Api) -> None:

@@ -54,6 +54,20 @@ def test_generate_as_url_from_the_asynchronous_client(server: Server, tmp_path: 
     assert [Image.open(io.BytesIO(file.content)).format for file in files] == ["PNG"] * 3
 
 
+def test_stream(server: Server, tmp_path: Path) -> None:
+    script = """
+        events = list(client.images.generate(model="test/slow", prompt="a", stream=True, partial_images=2,
+                                             extra_body={"num_inference_steps": 20}))
+        print(json.dumps([[event.type, event.b64_json] for event in events]))
+    """
+    *partials, (last, data) = execute(server, script, tmp_path)
+    assert 1 <= len(partials) <= 2
+    assert {kind for kind, _ in partials} == {"image_generation.partial_image"}
+    assert last == "image_generation.completed"
+    pictures = [Image.open(io.BytesIO(base64.b64decode(text))) for text in (*(text for _, text in partials), data)]
+    assert pictures[-1].size == (64, 64)
+
+
 def test_errors_are_the_clients_own(server: Server, tmp_path: Path) -> None:
     script = """
         def said(work):
@@ -64,7 +78,9 @@ def test_errors_are_the_clients_own(server: Server, tmp_path: Path) -> None:
         image = client.images.generate
         print(json.dumps([
             said(lambda: image(model="test/blank", prompt="a", n=1000)),
-            said(lambda: image(model="test/blank", prompt="a", stream=True)),
+            said(lambda: image(model="test/blank", prompt="a", stream=True, response_format="url")),
+            said(lambda: client.images.edit(model="test/blank", prompt="a", image=b"x")),
+            said(lambda: client.audio.speech.create(model="test/blank", voice="alloy", input="a")),
             said(lambda: image(model="test/nothing", prompt="a")),
             said(lambda: openai.OpenAI(api_key="wrong").images.generate(model="test/blank", prompt="a")),
             said(lambda: client.chat.completions.create(model="test/blank", messages=[])),
@@ -72,7 +88,9 @@ def test_errors_are_the_clients_own(server: Server, tmp_path: Path) -> None:
     """
     assert execute(server, script, tmp_path) == [
         ["BadRequestError", "n", "less_than_equal", True],
-        ["BadRequestError", "stream", "value_error", True],
+        ["BadRequestError", "response_format", "value_error", True],
+        ["NotFoundError", None, "not_found", True],
+        ["NotFoundError", None, "not_found", True],
         ["NotFoundError", "model", "model_not_found", True],
         ["AuthenticationError", None, "invalid_api_key", True],
         ["NotFoundError", None, "not_found", True],

@@ -1,6 +1,6 @@
 """OpenAI's API, as far as images go: generation and the list of models, for OpenAI's own clients. Same durable queue.
 
-Streams, edits, variations, videos and speech are not served: they are refused by name.
+Edits, variations, videos and speech are refused by name until there are models for them. Neighbour: `openai_stream`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from laterna.api.admission import read_posted, submit
-from laterna.api.attended import CLIENT_GONE, attend
+from laterna.api.attended import CLIENT_GONE, abandon, attend
 from laterna.api.callers import caller_of
 from laterna.api.dialects import OPENAI
 from laterna.api.hosts import origin_of
 from laterna.api.openai_errors import openai_told
 from laterna.api.openai_images import images_body, read_images
+from laterna.api.openai_stream import image_events
 from laterna.api.services import Services
+from laterna.api.sse import EventStream
 from laterna.catalog.card import Card, Endpoint
 from laterna.errors import InvalidInput, NotFound
 
 BASE = f"{OPENAI}/v1"
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 SERVED = f"GET {BASE}/models, GET {BASE}/models/{{id}} and POST {BASE}/images/generations"
+AWAITED = {  # path -> what no model here does yet
+    "images/edits": "edits images",
+    "images/variations": "makes variations of images",
+    "audio/speech": "speaks",
+    "videos": "makes videos",
+}
 UNDATED = 0  # OpenAI wants to know when a model was made; cards do not say
 
 
@@ -54,15 +62,26 @@ class OpenAI:
         await caller_of(request, self._services)
         return JSONResponse(_model(*self._services.catalog.endpoint(request.path_params["model"])))
 
-    async def generate(self, request: Request) -> Response:
-        """Generate and answer with the images."""
+    async def generate(self, request: Request) -> Response | EventStream:
+        """Generate and answer with the images, or with events that end with them."""
         services = self._services
         caller = await caller_of(request, services)
         asked = read_images(await read_posted(request, services), services.catalog)
         try:
-            admitted = await submit(request, services, caller, asked.endpoint, asked.input, dialect="openai")
+            admitted = await submit(
+                request,
+                services,
+                caller,
+                asked.endpoint,
+                asked.input,
+                dialect="openai",
+                previews=bool(asked.partials),
+            )
         except InvalidInput as error:
             raise asked.in_senders_words(error) from error
+        if asked.partials is not None:
+            events = image_events(services, admitted, asked.partials)
+            return EventStream(events, admitted.headers, lambda: abandon(services, admitted))
         view = await attend(request, services, admitted)
         if view is None:
             return Response(status_code=CLIENT_GONE, headers=admitted.headers)
@@ -76,7 +95,12 @@ class OpenAI:
 
     async def unserved(self, request: Request) -> Response:
         """Whatever else OpenAI's clients call."""
-        raise NotFound(f"{request.method} {request.url.path[:200]!r} is not served; what is: {SERVED}")
+        path = request.url.path
+        below = path.removeprefix(f"{BASE}/")
+        why = next(
+            (f"no model here {does} yet: " for of, does in AWAITED.items() if f"{below}/".startswith(f"{of}/")), ""
+        )
+        raise NotFound(f"{why}{request.method} {path[:200]!r} is not served; what is: {SERVED}")
 
 
 def _model(card: Card, endpoint: Endpoint) -> dict[str, Any]:

@@ -33,14 +33,14 @@ def openai_response(error: LaternaError) -> Response:
 
 def openai_told(code: str, message: str, problems: tuple[Problem, ...] = ()) -> Response:
     """The answer for a code, as it was raised now or stored with a request that failed."""
-    status = STATUS.get(code, 500)
-    status = 400 if status == 422 else status
+    status = _status(code)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else retry_headers(status)
-    return JSONResponse({"error": _body(status, code, message, problems)}, status, headers)
+    return JSONResponse({"error": openai_error(code, message, problems)}, status, headers)
 
 
-def _body(status: int, code: str, message: str, problems: tuple[Problem, ...]) -> dict[str, Any]:
-    """`param` is the first field that is wrong; the message tells of all."""
+def openai_error(code: str, message: str, problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
+    """The error itself. `param` is the first field that is wrong; the message tells of all."""
+    status = _status(code)
     fields = [_field(problem) for problem in problems]
     param = "model" if code == errors.EndpointNotFound.code else None
     return {
@@ -49,6 +49,11 @@ def _body(status: int, code: str, message: str, problems: tuple[Problem, ...]) -
         "param": next(filter(None, fields), param),
         "code": problems[0].type if problems else CODES.get(code, code),
     }
+
+
+def _status(code: str) -> int:
+    status = STATUS.get(code, 500)
+    return 400 if status == 422 else status
 
 
 def _field(problem: Problem) -> str | None:

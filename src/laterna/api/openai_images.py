@@ -24,7 +24,8 @@ FIELDS = {  # OpenAI's field -> what endpoints call it; the first that an endpoi
     "size": ("image_size",),
     "output_format": ("output_format", "format"),
 }
-IGNORED = {"background", "moderation", "output_compression", "partial_images", "quality", "style", "user"}
+IGNORED = {"background", "moderation", "output_compression", "quality", "style", "user"}
+MOST_PARTIALS = 3  # pictures of an unfinished image
 FORMS = ("b64_json", "url")  # of an image in the answer; the first where none is asked for
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})", re.ASCII)
 
@@ -37,6 +38,7 @@ class ImagesAsked:
     input: Mapping[str, Any]  # in the endpoint's own words, not validated yet
     senders: Mapping[str, str]  # field of the endpoint -> the sender's name for it, where it is another
     form: str  # one of FORMS
+    partials: int | None = None  # pictures of each unfinished image, at most; absent: no stream is asked for
 
     def in_senders_words(self, error: InvalidInput) -> InvalidInput:
         """The same problems, with fields named as the sender named them."""
@@ -54,13 +56,14 @@ def read_images(body: object, catalog: Catalog) -> ImagesAsked:
     if not isinstance(body, dict):
         raise InvalidInput(Problem(loc=("body",), msg="the body should be a JSON object", type="model_type"))
     given = {name: value for name, value in body.items() if value is not None and name not in IGNORED}
-    model, stream, form = given.pop("model", None), given.pop("stream", False), given.pop("response_format", FORMS[0])
+    model, form = given.pop("model", None), given.pop("response_format", FORMS[0])
+    partials = _partials(given.pop("stream", False), given.pop("partial_images", 0))
     if not isinstance(model, str) or not model:
         raise _wrong("model", "name one of those that GET /openai/v1/models lists", model)
-    if stream:
-        raise _wrong("stream", "images are not streamed here yet; leave it out, or use POST /{endpoint}/stream", stream)
     if form not in FORMS:
         raise _wrong("response_format", f"expected {' or '.join(FORMS)}", form)
+    if partials is not None and form != FORMS[0]:
+        raise _wrong("response_format", "a stream has the images themselves; leave it out", form)
     card, endpoint = catalog.endpoint(model)
     own = {name: _own_name(name, endpoint.contract.input.model_fields) for name in FIELDS if name in given}
     renamed = {own[name]: _meant(name, given.pop(name)) for name in own}
@@ -69,6 +72,7 @@ def read_images(body: object, catalog: Catalog) -> ImagesAsked:
         input=given | {name: value for name, value in renamed.items() if value is not None},
         senders={theirs: name for name, theirs in own.items()},
         form=form,
+        partials=partials,
     )
 
 
@@ -83,7 +87,7 @@ async def images_body(view: RequestView, services: Services, cdn: str, form: str
     return {
         "created": (view.settled_us or view.created_us) // 1_000_000,
         "data": [
-            {"url": image["url"]} if form == "url" else {"b64_json": await _encoded(output, services)}
+            {"url": image["url"]} if form == "url" else {"b64_json": await encoded(output, services)}
             for image, output in zip(made["images"], view.outputs, strict=True)
         ],
         "output_format": first.content_type.removeprefix("image/"),
@@ -92,9 +96,20 @@ async def images_body(view: RequestView, services: Services, cdn: str, form: str
     }
 
 
-async def _encoded(output: Output, services: Services) -> str:
+async def encoded(output: Output, services: Services) -> str:
     data = await services.media.get(output.key) if output.data is None else output.data
     return base64.b64encode(data).decode()
+
+
+def _partials(stream: object, most: object) -> int | None:
+    """How many partial images a stream is to have; None for no stream, which may say what it likes of them."""
+    if stream not in (True, False):
+        raise _wrong("stream", "expected true or false", stream)
+    if not stream:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MOST_PARTIALS:
+        raise _wrong("partial_images", f"expected 0 to {MOST_PARTIALS}", most)
+    return most
 
 
 def _own_name(name: str, known: Mapping[str, object]) -> str:
