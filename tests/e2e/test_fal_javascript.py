@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Server
-from tests.tools import node_folder, tool
+from tests.e2e.conftest import Server, laterna
+from tests.tools import node, node_folder, tool
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,14 @@ def test_errors_are_the_clients_own(said: dict[str, Any]) -> None:
     assert said["invalid"] == {"name": "ValidationError", "status": 422, "fields": [["body", "prompt"]]}
     assert said["unauthorized"]["status"] == 401
     assert said["unauthorized"]["message"]
+
+
+def test_realtime_through_the_intercepting_proxy(server: Server) -> None:
+    """Its address is written into the client, and node reaches it by a proxy from version 22.21 on."""
+    path = str(node_folder() / "realtime.mjs")
+    done = laterna(server.data, "exec", "--", node((22, 21)), path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["results"] == [[1, [137, 80, 78, 71]], [2, [137, 80, 78, 71]]]
+    assert said["errors"] == ["invalid_input"]
+    assert said["tokens"] == ["test/slow/realtime"]

@@ -124,3 +124,29 @@ def test_a_wrong_field_raises_with_its_name(server: Server, tmp_path: Path) -> N
     status, detail = execute(server, script, tmp_path)
     assert status == 422
     assert detail[0]["loc"] == ["body", "num_inference_steps"]
+
+
+def test_realtime_with_a_token_and_with_the_key(server: Server, tmp_path: Path) -> None:
+    script = """
+        import asyncio
+        said = []
+        for use_jwt in (True, False):
+            with fal_client.realtime("test/slow", use_jwt=use_jwt, max_buffering=4) as connection:
+                for seed in (1, 2):
+                    connection.send({"prompt": "a", "seed": seed, "num_inference_steps": 2})
+                    result = connection.recv()
+                    said.append([result["seed"], result["images"][0]["content"][:4].hex()])
+                connection.send({"prompt": 7})
+                try:
+                    connection.recv()
+                except fal_client.client.RealtimeError as error:
+                    said.append([error.error, "prompt" in error.reason])
+        async def main():
+            async with fal_client.realtime_async("test/blank") as connection:
+                await connection.send({"prompt": "a", "seed": 3})
+                return (await connection.recv())["seed"]
+        said.append(asyncio.run(main()))
+        print(json.dumps(said))
+    """
+    once = [[1, "89504e47"], [2, "89504e47"], ["invalid_input", True]]
+    assert execute(server, script, tmp_path) == [*once, *once, 3]

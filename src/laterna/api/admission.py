@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from laterna.api.asked import Asked, query_input, read_asked
 from laterna.api.bodies import read_json
@@ -48,7 +48,7 @@ async def read_posted(request: Request, services: Services) -> object:
 
 
 async def submit(
-    request: Request,
+    request: HTTPConnection,
     services: Services,
     caller: Caller,
     endpoint_id: str,

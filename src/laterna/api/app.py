@@ -13,6 +13,7 @@ from laterna.api.downloads import Downloads
 from laterna.api.edge import Edge
 from laterna.api.errors import BadRequest, MethodNotAllowed
 from laterna.api.fal import FalQueue
+from laterna.api.fal_realtime import FalRealtime
 from laterna.api.fal_run import FalRun
 from laterna.api.health import Health
 from laterna.api.hosts import Hosts
@@ -37,7 +38,7 @@ def create_app(services: Services) -> ASGIApp:
     surfaces = (
         *(Page, Health, Platform, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
-        *(FalQueue, FalRun),
+        *(FalRealtime, FalQueue, FalRun),
     )
     routed = Starlette(
         routes=[route for surface in surfaces for route in surface(services).routes()],

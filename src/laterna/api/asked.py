@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from laterna.errors import AddressRefused, InvalidInput, Problem
 from laterna.media.targets import parse as parse_url
@@ -36,7 +36,7 @@ class Asked:
     idempotency_key: str | None  # absent: a repeated submit is a new request
 
 
-def read_asked(request: Request) -> Asked:
+def read_asked(request: HTTPConnection) -> Asked:
     """What this request's headers and query say. Raises InvalidInput naming what cannot be read."""
     headers, query = request.headers, request.query_params
     return Asked(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from starlette.requests import Request
 
@@ -22,10 +23,28 @@ CLIENT_GONE = 499  # status of an answer that nobody reads
 
 async def attend(request: Request, services: Services, admitted: Admitted) -> RequestView | None:
     """The settled request; None when the client went before, and the request has been ended."""
-    view = await _wait(request, services, admitted)
-    if view is None:
-        await abandon(services, admitted)
-    return view
+    gone = asyncio.ensure_future(disconnected(request.receive))
+    try:
+        return await attend_until(services, admitted, gone)
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+
+
+async def attend_until(services: Services, admitted: Admitted, gone: asyncio.Future[None]) -> RequestView | None:
+    """The same for a client of whom `gone` says when it has gone."""
+    tenant, request_id = admitted.caller.tenant, admitted.receipt.request_id
+    settled = asyncio.ensure_future(until_settled(services.requests, services.board, tenant, request_id))
+    try:
+        waits: set[asyncio.Future[Any]] = {settled, gone}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if settled.done():
+            return settled.result()
+    finally:
+        settled.cancel()
+        await asyncio.gather(settled, return_exceptions=True)
+    await abandon(services, admitted)
+    return None
 
 
 async def abandon(services: Services, admitted: Admitted) -> None:
@@ -35,16 +54,3 @@ async def abandon(services: Services, admitted: Admitted) -> None:
         return
     with contextlib.suppress(AlreadyCompleted):
         await withdraw(services, admitted.caller.tenant, request_id)
-
-
-async def _wait(request: Request, services: Services, admitted: Admitted) -> RequestView | None:
-    tenant, request_id = admitted.caller.tenant, admitted.receipt.request_id
-    settled = asyncio.ensure_future(until_settled(services.requests, services.board, tenant, request_id))
-    gone = asyncio.ensure_future(disconnected(request.receive))
-    try:
-        await asyncio.wait({settled, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return settled.result() if settled.done() else None
-    finally:
-        for task in (settled, gone):
-            task.cancel()
-        await asyncio.gather(settled, gone, return_exceptions=True)

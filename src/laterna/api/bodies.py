@@ -52,12 +52,12 @@ def parse_json(body: bytes) -> object:
         raise BadRequest(f"the body is JSON nested deeper than {DEEPEST} levels") from error
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
         raise BadRequest(f"the body is no JSON: {error}") from error
-    if _deeper(value, DEEPEST):
+    if deeper(value, DEEPEST):
         raise BadRequest(f"the body is JSON nested deeper than {DEEPEST} levels")
     return value
 
 
-def _deeper(value: object, levels: int) -> bool:
+def deeper(value: object, levels: int) -> bool:
     """Whether a value is nested deeper than so many levels."""
     layer = [value]
     for _ in range(levels):

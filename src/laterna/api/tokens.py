@@ -19,13 +19,13 @@ MOST_APPS = 50
 
 
 class AppTokens:
-    """`/rest/tokens`"""
+    """`/rest/tokens`, and `/rest/tokens/realtime` for the same"""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def routes(self) -> list[Route]:
-        return [Route("/rest/tokens", self.mint, methods=["POST"])]
+        return [Route(path, self.mint, methods=["POST"]) for path in ("/rest/tokens", "/rest/tokens/realtime")]
 
     async def mint(self, request: Request) -> Response:
         """A token, as a bare JSON string. Only a key can have one made."""
@@ -33,11 +33,12 @@ class AppTokens:
         caller.need(API)
         body = await read_json(request, SMALL_BODY)
         said = body if isinstance(body, dict) else {}
-        apps, seconds = said.get("allowed_apps"), said.get("token_expiration", USUAL_SECONDS)
+        apps, seconds = said.get("allowed_apps"), said.get("token_expiration", said.get("duration", USUAL_SECONDS))
         if not isinstance(apps, list) or not 0 < len(apps) <= MOST_APPS or not all(isinstance(a, str) for a in apps):
             problem = f"expected 1 to {MOST_APPS} endpoint ids"
             raise InvalidInput(Problem(loc=("body", "allowed_apps"), msg=problem))
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SECONDS:
             problem = f"expected seconds, from 1 to {LONGEST_SECONDS}"
             raise InvalidInput(Problem(loc=("body", "token_expiration"), msg=problem))
-        return JSONResponse(self._services.tokens.mint(caller, APP_PURPOSE, seconds, apps))
+        named = [app.removesuffix("/realtime") for app in apps]  # a provider of tokens is told the whole path
+        return JSONResponse(self._services.tokens.mint(caller, APP_PURPOSE, seconds, named))
