@@ -20,6 +20,8 @@ from laterna.api.hosts import Hosts
 from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.platform import Platform
+from laterna.api.platform_estimates import PlatformEstimates
+from laterna.api.platform_history import PlatformHistory
 from laterna.api.platform_requests import PlatformRequests
 from laterna.api.proxy import Proxy
 from laterna.api.replicate import Replicate
@@ -36,7 +38,8 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, Health, Platform, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, Health, Platform, PlatformEstimates, PlatformHistory, PlatformRequests),
+        *(AppTokens, Uploads, Downloads, OpenAI),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )
