@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"engine", "families", "lora", "media", "scheduler"},
     "fleet": set(),
     "dispatch": {"requests", "scheduler", "fleet", "catalog", "media"},
-    "api": {"requests", "catalog", "media", "tenants", "store", "dispatch"},
+    "api": {"requests", "billing", "catalog", "media", "tenants", "store", "dispatch"},
     "server": {
         "api",
         "catalog",

@@ -20,6 +20,7 @@ from PIL import Image
 from laterna.api.app import create_app
 from laterna.api.fal_views import webhook_body
 from laterna.api.services import Services
+from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
 from laterna.clock import SystemClock
 from laterna.config import Settings
@@ -100,12 +101,13 @@ class Api:
         self.store = await Store.open(self.settings)
         self.keys = Keys(self.store, clock)
         await self.keys.ensure_first(self.settings.key_file)
+        self.books = Books(self.store, clock)
         self.requests = Requests(self.store, clock, self.settings, webhook_body(catalog, "http://cdn"))
         self.board, self.media = Board(), MediaStore(self.settings.media)
         self.files, self.tokens = Files(self.store, clock), Tokens.open(self.settings.data, clock)
         self.services = Services(
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
-            files=self.files, keys=self.keys, tokens=self.tokens, media=self.media, eta=self._eta,
+            files=self.files, keys=self.keys, books=self.books, tokens=self.tokens, media=self.media, eta=self._eta,
             progress=self._latest.get,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
             refusal=lambda model: self.refusals.get(model.id),

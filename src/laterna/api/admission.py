@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from laterna.api.asked import Asked, query_input, read_asked
 from laterna.api.bodies import read_json
 from laterna.api.callers import caller_of
+from laterna.api.costs import estimate_headers
 from laterna.api.hosts import origin_of
 from laterna.api.own_files import with_own_files
 from laterna.api.services import Services
@@ -27,7 +28,7 @@ class Admitted:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"x-fal-request-id": self.receipt.request_id}
+        return {"x-fal-request-id": self.receipt.request_id, **estimate_headers(self.receipt)}
 
 
 async def admit(request: Request, services: Services, endpoint_id: str, *, previews: bool = False) -> Admitted:

@@ -20,9 +20,10 @@ from laterna.api.hosts import Hosts
 from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.platform import Platform
-from laterna.api.platform_estimates import PlatformEstimates
-from laterna.api.platform_history import PlatformHistory
+from laterna.api.platform_account import Account
+from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
+from laterna.api.platform_usage import Usage
 from laterna.api.proxy import Proxy
 from laterna.api.replicate import Replicate
 from laterna.api.replicate_catalog import ReplicateCatalog, ReplicateRest
@@ -38,8 +39,7 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, Health, Platform, PlatformEstimates, PlatformHistory, PlatformRequests),
-        *(AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, Health, Platform, Pricing, Usage, Account, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from laterna.api.admission import admit, withdraw
 from laterna.api.asked import truth
 from laterna.api.callers import caller_of
+from laterna.api.costs import cost_headers
 from laterna.api.errors import told
 from laterna.api.fal_views import (
     COMPLETED,
@@ -152,7 +153,7 @@ def result_response(services: Services, view: RequestView, origin: Origin) -> Re
     """The answer of a request that is over; its own error where it failed. Raises NotFinished before that."""
     if not view.settled:
         raise NotFinished(f"request {view.request_id} is still in progress; follow its status")
-    headers = {"x-fal-request-id": view.request_id}
+    headers = {"x-fal-request-id": view.request_id, **cost_headers(view)}
     if view.trouble is not None:
         response = told(view.trouble.code, view.trouble.message)
         response.headers.update(headers)

@@ -51,6 +51,7 @@ def status_body(
         body["queue_position"] = view.position or 0
     if state == COMPLETED:
         body["metrics"] = {} if view.inference_s is None else {"inference_time": view.inference_s}
+        body["cost"] = {"amount": (view.cost_nano or 0) / 1e9, "currency": view.currency}
         if view.trouble is not None:
             body |= {"error": view.trouble.message, "error_type": view.trouble.code}
     elif eta is not None:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from laterna.api.admission import read_posted, submit
 from laterna.api.attended import CLIENT_GONE, abandon, attend
 from laterna.api.callers import caller_of
+from laterna.api.costs import cost_headers
 from laterna.api.dialects import OPENAI
 from laterna.api.hosts import origin_of
 from laterna.api.openai_errors import openai_told
@@ -91,7 +92,7 @@ class OpenAI:
             response.headers.update({**admitted.headers, "x-should-retry": "false"})
             return response
         body = await images_body(view, services, origin_of(request).cdn, asked.form)
-        return JSONResponse(body, headers=admitted.headers)
+        return JSONResponse(body, headers={**admitted.headers, **cost_headers(view)})
 
     async def unserved(self, request: Request) -> Response:
         """Whatever else OpenAI's clients call."""

@@ -8,16 +8,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from laterna.api.errors import STATUS
 from laterna.api.hosts import Origin, origin_of
-from laterna.api.platform_queries import limit_of, listed
 from laterna.api.services import Services
 from laterna.catalog.card import Card, Endpoint
 from laterna.catalog.openapi import endpoint_openapi
-from laterna.errors import InvalidInput, Problem
+from laterna.errors import InvalidInput, LaternaError, Problem
 
 PAGE = 50  # models in an answer, unless asked for fewer or more
 LARGEST_PAGE = 100
+MOST_IDS = 50
 OPENAPI = "openapi-3.0"
+
+_KINDS = {401: "authorization_error", 403: "authorization_error", 404: "not_found", 429: "rate_limited"}
 
 
 class Platform:
@@ -35,11 +38,17 @@ class Platform:
 
     async def models(self, request: Request) -> Response:
         """The catalogue, filtered and in pages."""
-        return JSONResponse(self._page(request))
+        try:
+            return JSONResponse(self._page(request))
+        except LaternaError as error:
+            return refusal(error)
 
     async def pricing(self, request: Request) -> Response:
         """What endpoints cost, those named or all."""
-        found = self._chosen(listed(request, "endpoint_id"))
+        try:
+            found = self._chosen(listed(request, "endpoint_id"))
+        except LaternaError as error:
+            return refusal(error)
         prices = [
             {
                 "endpoint_id": end.id(card),
@@ -63,7 +72,7 @@ class Platform:
             for card, end in self._chosen(listed(request, "endpoint_id"))
             if _matches(card, end, query.get("q", "")) and query.get("category") in (None, "", end.category)
         ]
-        start, size = _cursor(query.get("cursor", "")), limit_of(request, PAGE, LARGEST_PAGE)
+        start, size = _cursor(query.get("cursor", "")), page_size(request)
         page, more = found[start : start + size], start + size < len(found)
         expand = OPENAPI in listed(request, "expand")
         return {
@@ -74,6 +83,8 @@ class Platform:
 
     def _chosen(self, ids: list[str]) -> list[tuple[Card, Endpoint]]:
         """The endpoints named, or all. Raises EndpointNotFound for a name that is none."""
+        if len(ids) > MOST_IDS:
+            raise InvalidInput(Problem(loc=("query", "endpoint_id"), msg=f"at most {MOST_IDS} ids", input=len(ids)))
         if ids:
             return [self._catalog.endpoint(name) for name in ids]
         return [(card, end) for card in self._catalog.cards() for end in card.endpoints]
@@ -114,6 +125,21 @@ def _matches(card: Card, endpoint: Endpoint, wanted: str) -> bool:
     return all(word in text for word in wanted.lower().split())
 
 
+def listed(request: Request, name: str) -> list[str]:
+    """A parameter that may be repeated or comma-separated; its `[]` form as well."""
+    given = request.query_params.getlist(name) + request.query_params.getlist(f"{name}[]")
+    return [item.strip() for text in given for item in text.split(",") if item.strip()]
+
+
+def page_size(request: Request) -> int:
+    text = request.query_params.get("limit", "")
+    if not text:
+        return PAGE
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= LARGEST_PAGE:
+        raise InvalidInput(Problem(loc=("query", "limit"), msg=f"expected 1 to {LARGEST_PAGE}", input=text[:40]))
+    return int(text)
+
+
 def _cursor(text: str) -> int:
     """Where a page begins. The catalogue does not change while the server runs."""
     if not text:
@@ -121,3 +147,11 @@ def _cursor(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise InvalidInput(Problem(loc=("query", "cursor"), msg="expected a next_cursor of an answer", input=text[:40]))
     return int(text)
+
+
+def refusal(error: LaternaError) -> Response:
+    """The platform API's own shape of errors."""
+    status = STATUS.get(error.code, 500)
+    kind = "server_error" if status >= 500 else _KINDS.get(status, "validation_error")
+    body = {"error": {"type": kind, "message": error.message}}
+    return JSONResponse(body, 400 if kind == "validation_error" else status)

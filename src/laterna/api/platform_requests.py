@@ -1,6 +1,6 @@
 """fal's platform API, the part about one request of the caller's: what became of it, and the end of its payload.
 
-The detail is ours: fal has none. Neighbours: `platform`, which needs no key.
+The detail is ours: fal has none. Neighbours: `platform`, which needs no key and whose shape of errors this shares.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
+from laterna.api.platform import refusal
 from laterna.api.services import Services
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
@@ -39,8 +40,11 @@ class PlatformRequests:
     async def detail(self, request: Request) -> Response:
         """How it went: its attempts, what the engine did in each, what it used and what it cost."""
         requests = self._services.requests
-        caller = await caller_of(request, self._services)
-        view = await requests.get(caller.tenant, request.path_params["request_id"])
+        try:
+            caller = await caller_of(request, self._services)
+            view = await requests.get(caller.tenant, request.path_params["request_id"])
+        except LaternaError as error:
+            return refusal(error)
         made = await requests.attempts(caller.tenant, view.request_id)
         used = await requests.usage(caller.tenant, view.request_id)
         return JSONResponse(
@@ -50,10 +54,13 @@ class PlatformRequests:
     async def delete_payloads(self, request: Request) -> Response:
         """Delete input, outputs and logs of a request that is over; says of each file whether its bytes are gone."""
         requests, request_id = self._services.requests, request.path_params["request_id"]
-        caller = await caller_of(request, self._services)
-        caller.need(ADMIN)
-        view = await requests.get(caller.tenant, request_id)
-        keys = await requests.delete_payloads(caller.tenant, request_id)
+        try:
+            caller = await caller_of(request, self._services)
+            caller.need(ADMIN)
+            view = await requests.get(caller.tenant, request_id)
+            keys = await requests.delete_payloads(caller.tenant, request_id)
+        except LaternaError as error:
+            return refusal(error)
         told = {key: await self._dropped(key) for key in keys}
         await requests.purged([key for key, trouble in told.items() if trouble is None])
         files, names = f"{origin_of(request).cdn}/files", {made.key: f"/{made.file_name}" for made in view.outputs}
@@ -84,6 +91,7 @@ def _head(view: RequestView) -> dict[str, Any]:
         "ended_at": _time(view.settled_us),
         "duration": view.inference_s,
         "price": {"amount": view.price_nano / 1e9, "currency": view.currency},
+        "cost": None if view.cost_nano is None else {"amount": view.cost_nano / 1e9, "currency": view.currency},
         "tags": dict(view.tags),
     }
 

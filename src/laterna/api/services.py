@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
 from laterna.config import Settings
@@ -41,6 +42,7 @@ class Services:
     board: Board
     files: Files
     keys: Keys
+    books: Books
     tokens: Tokens
     media: MediaStore
     eta: Callable[[RequestView], Eta | None]  # when it will be done; None when nobody knows

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
-from laterna.billing import ledger, purses
+from laterna.billing import invoices, ledger, purses, reports
+from laterna.billing.invoices import Invoice
 from laterna.billing.ledger import Posting
+from laterna.billing.periods import Span
 from laterna.billing.purses import Limits, Purse
+from laterna.billing.reports import Charge, Used, Which
 from laterna.clock import Clock
 from laterna.errors import Conflict, NotFound
 from laterna.store.ids import Ids
@@ -26,6 +31,40 @@ class Books:
         """What it has, holds, spent and may spend, by currency; none before its first charge, credit or limit."""
         now = self._clock.now_us()
         return await self._store.read(lambda c: purses.purses_of(c, tenant, now))
+
+    async def tenants(self) -> tuple[str, ...]:
+        """All ids: for the operator's reports."""
+        return await self._store.read(lambda c: tuple(c.execute(select(tenants.c.id).order_by(tenants.c.id)).scalars()))
+
+    async def used(self, which: Which, spans: list[Span]) -> list[tuple[Span, list[Used]]]:
+        """Of each span what was used in it, by tenant, key, endpoint and price."""
+        return await self._store.read(
+            lambda c: [(span, reports.used(c, which, span.since_us, span.until_us)) for span in spans]
+        )
+
+    async def charges(
+        self, which: Which, span: Span, after: tuple[int, int] | None, most: int, *, newest_first: bool
+    ) -> list[Charge]:
+        """Up to `most` charges after (`created_us`, `line`) of the last one that was told."""
+        return await self._store.read(
+            lambda c: reports.charges(
+                c, which, span.since_us, span.until_us, newest_first=newest_first, after=after, most=most
+            )
+        )
+
+    async def average_nano(self, which: Which) -> dict[str, tuple[int, str]]:
+        """Endpoint -> what a request cost on average, and the currency."""
+        return await self._store.read(lambda c: reports.average_nano(c, which))
+
+    async def invoices(self, tenant: str, month: datetime) -> list[Invoice]:
+        """One a currency, of the month that begins then (UTC). Raises NotFound for no tenant."""
+        now = self._clock.now_us()
+
+        def read(connection: Connection) -> list[Invoice]:
+            _known(connection, tenant)
+            return invoices.invoices(connection, tenant, month, now)
+
+        return await self._store.read(read)
 
     async def limit(self, tenant: str, currency: str, limits: Limits) -> None:
         """Say what it may spend from now on. Raises NotFound for no tenant."""

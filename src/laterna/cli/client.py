@@ -32,6 +32,28 @@ class Client:
         with self._reaching():
             return _answer(self._http.put(path))
 
+    def send(self, method: str, path: str, body: dict[str, Any], once: str = "") -> dict[str, Any]:
+        """`once` is the idempotency key of what must not be done twice."""
+        headers = {"idempotency-key": once} if once else None
+        with self._reaching():
+            return _answer(self._http.request(method, path, json=body, headers=headers))
+
+    def lines(self, path: str) -> tuple[str, str | None]:
+        """Text of an export, and the cursor after it; None on the last."""
+        with self._reaching():
+            response = self._http.get(path)
+        if response.status_code >= 400:
+            _answer(response)
+        return response.text, response.headers.get("x-laterna-next-cursor")
+
+    def document(self, path: str) -> bytes:
+        """A file that the server makes."""
+        with self._reaching():
+            response = self._http.get(path)
+        if response.status_code >= 400:
+            _answer(response)
+        return response.content
+
     def submit(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         with self._reaching():
             return _answer(self._http.post(f"/queue/{endpoint}", json=body))
@@ -88,6 +110,8 @@ def _answer(response: httpx2.Response) -> dict[str, Any]:
 
 def _reason(body: Any) -> str:
     detail = body.get("detail") if isinstance(body, dict) else None
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):  # the platform API's shape
+        return str(body["error"].get("message", ""))
     if isinstance(detail, list):
         return "; ".join(f"{'.'.join(str(p) for p in d.get('loc', [])[1:])}: {d.get('msg')}" for d in detail)
     return str(detail or (body.get("message") if isinstance(body, dict) else "") or "")

@@ -92,6 +92,60 @@ def cancel(request: Annotated[str, typer.Argument(help="The request's id")], dat
 
 
 @app.command()
+def usage(
+    by: Annotated[str, typer.Option(help="Some of day, model, key, tenant; comma-separated")] = "day,model",
+    since: Annotated[Optional[str], typer.Option(help="First day, such as 2026-05-01 [30 days ago]")] = None,  # noqa: UP045
+    until: Annotated[Optional[str], typer.Option(help="Day after the last one [now]")] = None,  # noqa: UP045
+    model: Annotated[list[str], typer.Option(help="Only this endpoint; may be repeated")] = [],  # noqa: B006
+    tenant: Annotated[Optional[str], typer.Option(help="Another tenant's id, or all")] = None,  # noqa: UP045
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV")] = False,
+    cloudevents: Annotated[
+        bool, typer.Option("--cloudevents", help="Print the charges as CloudEvents, one a line")
+    ] = False,
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show what was used and charged."""
+    from laterna.cli.usage import usage as verb
+
+    form = "cloudevents" if cloudevents else "csv" if csv else "json" if json else "table"
+    verb(_settings(data), by=by, since=since, until=until, models=model, tenant=tenant, form=form)
+
+
+@app.command()
+def invoice(
+    month: Annotated[str, typer.Argument(help="Such as 2026-05")],
+    output: Annotated[Optional[Path], typer.Option("-o", help="A .json, .csv or .pdf file [stdout, JSON]")] = None,  # noqa: UP045
+    currency: Annotated[Optional[str], typer.Option(help="Where there are several")] = None,  # noqa: UP045
+    tenant: Annotated[Optional[str], typer.Option(help="Another tenant's id")] = None,  # noqa: UP045
+    data: Data = None,
+) -> None:
+    """Write a month's invoice."""
+    from laterna.cli.usage import invoice as verb
+
+    verb(_settings(data), month, output, currency, tenant)
+
+
+@app.command()
+def budget(
+    tenant: Annotated[Optional[str], typer.Argument(help="A tenant's id [your own]")] = None,  # noqa: UP045
+    add: Annotated[Optional[str], typer.Option(help="Credit to add; below 0 takes back")] = None,  # noqa: UP045
+    note: Annotated[str, typer.Option(help="What the credit is for")] = "",
+    monthly: Annotated[Optional[str], typer.Option(help="Hard limit of a month, or none")] = None,  # noqa: UP045
+    warn_at: Annotated[Optional[str], typer.Option(help="Warn above this in a month, or none")] = None,  # noqa: UP045
+    prepaid: Annotated[Optional[bool], typer.Option(help="Whether nothing runs without credit")] = None,  # noqa: UP045
+    currency: Annotated[str, typer.Option(help="Three letters")] = "USD",
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show or set what a tenant may spend, and add to its credit."""
+    from laterna.cli.budget import budget as verb
+
+    limits = {"monthly": monthly, "warn_at": warn_at, "prepaid": prepaid}
+    verb(_settings(data), tenant, add=add, note=note, limits=limits, currency=currency, as_json=json)
+
+
+@app.command()
 def env(
     intercept: Annotated[bool, typer.Option(help="Also send fal's fixed hosts (uploads) here, by a proxy")] = False,
     data: Data = None,

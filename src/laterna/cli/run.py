@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -42,49 +38,31 @@ def run(
     output = output or Path(endpoint.rsplit("/", 1)[-1] + ".png")
     _check_writable(output)
     with connect_or_start(settings) as client:
-        request = ""
+        request = client.submit(endpoint, body)["request_id"]
         try:
-            with _interrupted_afterwards():
-                request = client.submit(endpoint, body)["request_id"]
-            _watch(client, endpoint, request, console, show)
+            cost = _watch(client, endpoint, request, console, show)
             result = client.get(f"/queue/{endpoint}/requests/{request}")
         except KeyboardInterrupt:
-            if request:
-                client.put(f"/queue/{endpoint}/requests/{request}/cancel")
-                print(f"cancelled {request}", file=sys.stderr)
+            client.put(f"/queue/{endpoint}/requests/{request}/cancel")
+            print(f"cancelled {request}", file=sys.stderr)
             return 130
         except Unavailable as error:
             raise Unavailable(f"{error.message} The request is kept: `laterna status {request}`") from error
         files = _save(client, result, output)
         if show and files:
             console.print(draw(files[0].read_bytes()))
+        if cost is not None and cost["amount"]:
+            print(f"cost: {cost['amount']:.9f}".rstrip("0") + f" {cost['currency']}", file=sys.stderr)
     print(json.dumps(result, indent=2) if as_json else "\n".join(map(str, files)))
     return 0
 
 
-@contextmanager
-def _interrupted_afterwards() -> Iterator[None]:
-    """Hold the first Ctrl-C back until the block ends: what was submitted is known then, and can be cancelled."""
-    held: list[int] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        if held:
-            raise KeyboardInterrupt
-        held.append(number)
-
-    before = signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt
-
-
-def _watch(client: Client, endpoint: str, request: str, console: Console, show: bool) -> None:
+def _watch(client: Client, endpoint: str, request: str, console: Console, show: bool) -> dict[str, Any] | None:
+    """Until it is over; returns what it cost, where the server says so."""
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console)
     task = bar.add_task("waiting", total=None, note="")
     picture: RenderableType = Text("")
+    cost: dict[str, Any] | None = None
     with Live(bar, console=console, transient=True) as live:
         for event in client.events(f"/queue/{endpoint}/requests/{request}/status/stream?logs=1&previews={int(show)}"):
             progress = event.get("progress") or {}
@@ -96,6 +74,8 @@ def _watch(client: Client, endpoint: str, request: str, console: Console, show: 
             if show and progress.get("preview"):
                 picture = from_data_uri(progress["preview"])
             live.update(Group(picture, bar))
+            cost = event.get("cost")
+    return cost
 
 
 def _save(client: Client, result: dict[str, Any], output: Path) -> list[Path]:

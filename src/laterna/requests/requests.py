@@ -23,10 +23,9 @@ from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
-from laterna.requests import expiry, history, listing, metering, outbox, settlement, views
+from laterna.requests import expiry, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.attempts import Attempt, attempts_of
-from laterna.requests.history import Past, PastPage, Which
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Delivery
 from laterna.requests.places import Places
@@ -46,8 +45,6 @@ __all__ = [
     "LogLine",
     "Output",
     "Page",
-    "Past",
-    "PastPage",
     "Receipt",
     "RequestView",
     "Requests",
@@ -56,7 +53,6 @@ __all__ = [
     "Trouble",
     "UsageLine",
     "Waiting",
-    "Which",
     "neutral_body",
 ]
 
@@ -146,14 +142,6 @@ class Requests:
     async def page(self, tenant: str, cursor: str | None = None, limit: int = 50, which: Filter = ALL) -> Page:
         """A page of the tenant's requests, newest first. Raises InvalidInput for a bad cursor."""
         return await self._store.read(lambda c: listing.page_of(c, tenant, cursor, limit, which))
-
-    async def history(self, tenant: str, which: Which, cursor: str | None = None, limit: int = 50) -> PastPage:
-        """A page of the tenant's settled requests. Raises InvalidInput for a bad cursor."""
-        return await self._store.read(lambda c: history.history_of(c, tenant, which, cursor, limit))
-
-    async def usual_price(self, tenant: str, endpoint: str, since_us: int) -> int | None:
-        """What the tenant's requests there cost on the average, in billionths; None where it had none since then."""
-        return await self._store.read(lambda c: history.usual_price(c, tenant, endpoint, since_us))
 
     async def cancel(self, tenant: str, request_id: str) -> CancelResult:
         """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.

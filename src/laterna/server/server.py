@@ -17,6 +17,7 @@ from laterna.api.app import create_app
 from laterna.api.fal_views import webhook_body
 from laterna.api.hosts import FAL_HOSTS
 from laterna.api.services import Services
+from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock, SystemClock
 from laterna.config import Settings
@@ -120,6 +121,7 @@ async def _work(
         board=board,
         files=Files(store, clock),
         keys=keys,
+        books=Books(store, clock),
         tokens=Tokens.open(settings.data, clock),
         media=media,
         eta=etas.eta,
