@@ -1,0 +1,35 @@
+"""A process killed at any statement of submit, settle and pay: nothing is lost, nothing is charged twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LEAST = {  # points: begin, savepoint, statements, commit, and before anybody is told
+    "submit": 8,
+    "finish": 15,
+    "end_cancelled": 12,
+    "fail": 8,
+    "try_again": 8,
+    "crash": 8,
+    "cancel": 6,
+    "pay": 8,
+}
+QUICK = ["submit", "finish"]
+REST = [name for name in LEAST if name not in QUICK]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it forks")
+@pytest.mark.parametrize("deeds", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
+def test_killed_at_each_statement_the_books_add_up(tmp_path: Path, deeds: list[str]) -> None:
+    command = [sys.executable, "-m", "tests.billing.crashing", str(tmp_path), *deeds]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    points = {name: int(count) for name, count in map(str.split, done.stdout.splitlines())}
+    assert set(points) == set(deeds)
+    for deed in deeds:
+        assert points[deed] >= LEAST[deed]
