@@ -36,6 +36,7 @@ class Settings:
 
     data: Path = knob(Path(platformdirs.user_data_dir("laterna", False)), "Folder of the database, media and keys")
     host: str = knob("127.0.0.1", "Address to listen on")
+    store: str = knob("", "PostgreSQL database, postgresql://user:password@host/name (default: a file in data)")
     port: int = knob(8000, "Port for HTTP", ge=0, le=65535)
     tls_port: int = knob(8443, "Port for TLS", ge=0, le=65535)
     names: tuple[str, ...] = knob((), "Further host names that clients use for this server, comma-separated")

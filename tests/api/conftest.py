@@ -35,6 +35,7 @@ from laterna.requests.requests import Leased, Requests, RequestView
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from laterna.tenants.tokens import Tokens
+from tests.postgres import database
 
 T = TypeVar("T")
 WAIT_SECONDS = 10.0
@@ -75,7 +76,7 @@ class Api:
     def __init__(self, folder: Path, **settings: Any) -> None:
         (folder / "cards").mkdir(parents=True)
         (folder / "cards" / "blank.toml").write_text(CARD)
-        self.settings = Settings(data=folder, **settings)
+        self.settings = Settings(data=folder, store=database(folder), **settings)
         self.cancelled: list[Lease] = []
         self.watched: list[Lease] = []
         self.problem: str | None = None

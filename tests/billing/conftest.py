@@ -35,7 +35,7 @@ ADDS_UP = {
     "all accounts together are not zero": f"""
         SELECT currency, total FROM (
           SELECT a.currency, SUM((SELECT {LEDGER.removeprefix("SELECT ")} FROM entries e
-            WHERE a.id IN (e.debit, e.credit))) AS total FROM accounts a GROUP BY a.currency) WHERE total <> 0""",
+            WHERE a.id IN (e.debit, e.credit))) AS total FROM accounts a GROUP BY a.currency) s WHERE total <> 0""",
     "charges and priced usage lines differ": """
         SELECT u.request_id, u.amount_nano, e.amount_nano FROM usage_lines u
         LEFT JOIN entries e ON e.kind = 'charge' AND e.request_id = u.request_id AND e.tenant_id = u.tenant_id
@@ -48,7 +48,7 @@ ADDS_UP = {
     "a request that went well was not charged its quote, or another was": """
         SELECT r.id, r.outcome, r.price_nano, u.amount_nano FROM requests r
         LEFT JOIN usage_lines u ON u.request_id = r.id AND u.stage = 'price'
-        WHERE CASE r.outcome WHEN 'ok' THEN u.amount_nano IS NOT r.price_nano
+        WHERE CASE r.outcome WHEN 'ok' THEN COALESCE(u.amount_nano, -1) <> r.price_nano
               WHEN 'cancelled' THEN COALESCE(u.amount_nano, 0) NOT BETWEEN 0 AND r.price_nano
               ELSE u.amount_nano IS NOT NULL END""",
     "device time that attempts used is not what usage lines say": """

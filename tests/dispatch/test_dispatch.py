@@ -26,6 +26,7 @@ from laterna.server.devices import stations
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.e2e.conftest import CARD, write_cards
+from tests.postgres import database
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Plant:
 
 @asynccontextmanager
 async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
-    settings = Settings(data=folder, threads=1, **changes)
+    settings = Settings(data=folder, store=database(folder), threads=1, **changes)
     write_cards(folder)
     huge = CARD.format(id="test/huge", step_seconds=0.0).replace("resident_bytes = 1", "resident_bytes = 9000000000")
     (folder / "cards" / "huge.toml").write_text(huge)

@@ -287,7 +287,7 @@ QUERIES = (
     "SELECT request_id, COUNT(*) FROM outbox GROUP BY 1",
     "SELECT request_id, SUM(amount_nano) FROM usage_lines GROUP BY 1 HAVING SUM(amount_nano) > 0",
     "SELECT request_id, SUM(device_ns) FROM usage_lines GROUP BY 1",
-    "SELECT request_id, COUNT(*), MAX(number), SUM(ended_us IS NULL) FROM attempts GROUP BY 1",
+    "SELECT request_id, COUNT(*), MAX(number), COUNT(*) FILTER (WHERE ended_us IS NULL) FROM attempts GROUP BY 1",
 )
 ACTIONS = (
     *[Life.submit] * 2,

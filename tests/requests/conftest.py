@@ -15,6 +15,7 @@ from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Spent
 from laterna.requests.requests import Leased, Requests, Submission
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from tests.postgres import database
 
 SPENT = [Spent(stage="encode", calls=1, device_ns=5), Spent(stage="denoise", calls=4, device_ns=100)]
 
@@ -40,7 +41,7 @@ class World:
 
 @asynccontextmanager
 async def world(folder: Path, clock: ManualClock | None = None, **changes: Any) -> AsyncIterator[World]:
-    settings = Settings(data=folder, **changes)
+    settings = Settings(data=folder, store=database(folder), **changes)
     clock = clock or ManualClock()
     store = await Store.open(settings)
     try:

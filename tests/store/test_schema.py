@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from laterna.store.migrate import migrate
 from laterna.store.schema import events, outputs, requests, tenants, usage_lines
-from laterna.store.sqlite import writing_engine
 from laterna.store.states import HELD, SETTLED, STATES, TRANSITIONS, WAITING
+from tests.postgres import writing_engine
 
 REQUEST: dict[str, Any] = {
     "id": "r",
@@ -44,7 +44,7 @@ WAYS = {
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    engine = writing_engine(tmp_path / "laterna.db")
+    engine = writing_engine(tmp_path)
     migrate(engine)
     with engine.connect() as opened, opened.begin():
         opened.execute(insert(tenants), {"id": "t", "name": "t", "created_us": 1})
@@ -140,7 +140,7 @@ def test_nothing_is_charged_or_put_out_after_settling(connection: Connection) ->
         insert(usage_lines).values(usage(1)),
         insert(outputs).values(request_id="r", index=0, seed=1, file_key="k"),
     ):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(IntegrityError), connection.begin_nested():
             connection.execute(late)
 
 
@@ -149,7 +149,7 @@ def test_usage_and_events_are_only_added(connection: Connection) -> None:
     connection.execute(insert(usage_lines), usage(0))
     connection.execute(insert(events), {"request_id": "r", "seq": 1, "time_us": 1, "kind": "log", "message": "x"})
     for change in ("UPDATE usage_lines SET device_ns = 0", "DELETE FROM usage_lines", "DELETE FROM events"):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(IntegrityError), connection.begin_nested():
             connection.execute(text(change))
     with pytest.raises(IntegrityError):
         connection.execute(update(events).values(message="y"))

@@ -20,6 +20,7 @@ from laterna.errors import Forbidden, NotFound, Unauthorized
 from laterna.store.store import Store
 from laterna.tenants.caller import ADMIN, API
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from tests.postgres import database
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Gate:
 
 @asynccontextmanager
 async def gate(folder: Path) -> AsyncIterator[Gate]:
-    settings, clock = Settings(data=folder), ManualClock()
+    settings, clock = Settings(data=folder, store=database(folder)), ManualClock()
     store = await Store.open(settings)
     try:
         keys = Keys(store, clock)

@@ -6,15 +6,19 @@ outlives the server. Who comes next by it is the policy's matter.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, case, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, Connection, Text, bindparam, case, exists, insert, literal, select, update
 
 from laterna.queue.entry import Entry
 from laterna.store.schema import requests, shares, tenants
 
 _NOTE = update(requests).where(requests.c.id == bindparam("request")).values(charged_ns=bindparam("device_ns"))
 
-_BEGIN = insert(shares).values(tenant_id=bindparam("tenant"), virtual_ns=0).on_conflict_do_nothing()
+_BEGIN = insert(shares).from_select(
+    ["tenant_id", "virtual_ns"],
+    select(bindparam("tenant", type_=Text), literal(0, BigInteger)).where(
+        ~exists().where(shares.c.tenant_id == bindparam("tenant", type_=Text))
+    ),
+)
 
 _WEIGHT = select(tenants.c.weight).where(tenants.c.id == bindparam("tenant")).scalar_subquery()
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from laterna.errors import ConfigError
+from laterna.store import postgres
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -21,6 +22,8 @@ def migrate(engine: Engine) -> None:
     """Run what is missing, in one transaction. Raises ConfigError for a file that is no database of ours."""
     try:
         with engine.connect() as connection, connection.begin():
+            if engine.dialect.name != "sqlite":
+                postgres.alone(connection)
             if _revisions(connection) != tuple(ScriptDirectory.from_config(_config()).get_heads()):
                 command.upgrade(_config(connection), "head")
     except CommandError as error:

@@ -7,7 +7,8 @@ disk (`synchronous=FULL`), a commit that need not last does not. What is deleted
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,25 @@ def reading_engine(path: Path) -> Engine:
     return _engine(path, "BEGIN", "PRAGMA query_only=ON")
 
 
-def wait_for_disk(connection: Connection, wait: bool) -> None:
-    """Whether the next commits wait until they would outlive a loss of power. Not within a transaction."""
+@contextmanager
+def transaction(connection: Connection, durable: bool) -> Iterator[None]:
+    """A transaction that, if `durable`, outlives a loss of power once it is committed."""
+    driver = _driver(connection)
+    assert not driver.in_transaction
+    driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}").close()
+    with connection.begin():
+        yield
+
+
+def lost(connection: Connection) -> bool:
+    """Whether the database gave up the whole transaction, as it does when the disk is full."""
+    return not _driver(connection).in_transaction
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    assert not driver.in_transaction
-    driver.execute(f"PRAGMA synchronous={'FULL' if wait else 'NORMAL'}").close()
+    return driver
 
 
 def _engine(path: Path, begin: str, *pragmas: str) -> Engine:

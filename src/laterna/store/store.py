@@ -1,4 +1,7 @@
-"""The store: the database of one data folder, migrated, locked, with one writer and readers beside it."""
+"""The store: a database, migrated, with one writer and readers beside it: a file in the data folder, or PostgreSQL.
+
+The data folder is locked in both cases: the keys and the media in it are one server's.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from laterna.config import Settings
-from laterna.errors import ConfigError
+from laterna.errors import ConfigError, Unavailable
 from laterna.private import private_folder
+from laterna.store import postgres, sqlite
 from laterna.store.lock import FolderLock
 from laterna.store.migrate import migrate
 from laterna.store.readers import Readers
-from laterna.store.sqlite import reading_engine, writing_engine
 from laterna.store.writer import Writer
 
 T = TypeVar("T")
@@ -32,7 +35,13 @@ class Store:
     @classmethod
     async def open(cls, settings: Settings) -> Store:
         """Lock the folder, make or migrate the database. Raises ConfigError where either cannot be done."""
-        return await asyncio.to_thread(cls._open, settings)
+        store = await asyncio.to_thread(cls._open, settings)
+        try:
+            await store.write(lambda connection: None)
+        except Unavailable as error:
+            await store.close()
+            raise ConfigError(error.message) from error
+        return store
 
     @classmethod
     def _open(cls, settings: Settings) -> Store:
@@ -44,12 +53,12 @@ class Store:
                 f"the data folder {settings.data} cannot be used: {error}; choose another with --data"
             ) from error
         try:
-            writing = writing_engine(settings.database)
+            writing, reading = _engines(settings)
             migrate(writing)
         except BaseException:
             lock.free()
             raise
-        return cls(lock, writing, reading_engine(settings.database))
+        return cls(lock, writing, reading)
 
     async def close(self) -> None:
         """Finish what waits, then let the folder go."""
@@ -71,3 +80,10 @@ class Store:
     async def read(self, run: Callable[[Connection], T]) -> T:
         """Run it off the event loop on a connection that cannot write. Raises Unavailable where it cannot."""
         return await self._readers.read(run)
+
+
+def _engines(settings: Settings) -> tuple[Engine, Engine]:
+    """For writing and for reading."""
+    if settings.store:
+        return postgres.engine(settings.store), postgres.engine(settings.store, reading=True)
+    return sqlite.writing_engine(settings.database), sqlite.reading_engine(settings.database)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from laterna.errors import Unavailable
-from laterna.store.sqlite import wait_for_disk
+from laterna.store import postgres, sqlite
 
 T = TypeVar("T")
 
@@ -103,27 +103,24 @@ class Writer:
 
 
 def _commit(connection: Connection, group: list[_Write]) -> None:
-    wait_for_disk(connection, any(write.durable for write in group))
-    with connection.begin():
+    own = sqlite if connection.dialect.name == "sqlite" else postgres
+    with own.transaction(connection, any(write.durable for write in group)):
         for write in group:
             point = connection.begin_nested()
             try:
                 write.value = write.run(connection)
                 point.commit()
             except Exception as error:
-                if _lost(connection):
+                if own.lost(connection):
                     raise
                 point.rollback()
                 write.error = unavailable(error) if isinstance(error, OperationalError) else error
 
 
-def _lost(connection: Connection) -> bool:
-    """Whether the database gave up the whole transaction, as it does when the disk is full."""
-    return not connection.connection.driver_connection.in_transaction  # type: ignore[union-attr]
-
-
 def unavailable(error: Exception) -> Unavailable:
     """The store's own trouble, as its callers are told it."""
+    if isinstance(error, Unavailable):
+        return error
     reason = error.orig if isinstance(error, DBAPIError) else error
     told = Unavailable(f"the store cannot be used: {reason}; nothing was changed, try again")
     told.__cause__ = error

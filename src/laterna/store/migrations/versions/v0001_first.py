@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from laterna.store.migrations import triggers
+
 revision = "0001"
 down_revision = None
 
@@ -352,5 +354,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["request_id"], ["requests.id"], name=op.f("fk_outputs_request_id")),
         sa.PrimaryKeyConstraint("request_id", "index", name=op.f("pk_outputs")),
     )
-    for statement in TRIGGERS:
-        op.execute(statement)
+    triggers.create(TRIGGERS)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from laterna.store.migrations import triggers
+
 revision = "0002"
 down_revision = "0001"
 
@@ -22,8 +24,7 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("lease_token", sa.Text(), nullable=True))
     op.add_column("attempts", sa.Column("device_ns", sa.BigInteger(), nullable=True))
     op.add_column("attempts", sa.Column("timeline", sa.LargeBinary(), nullable=True))
-    op.execute("DROP TRIGGER usage_lines_come_before_settling")
-    op.execute("DROP TRIGGER events_stay")
-    for statement in TRIGGERS:
-        op.execute(statement)
+    triggers.drop("usage_lines_come_before_settling", "usage_lines")
+    triggers.drop("events_stay", "events")
+    triggers.create(TRIGGERS)
     op.add_column("outbox", sa.Column("host", sa.Text(), nullable=True))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from laterna.store.migrations import triggers
+
 revision = "0004"
 down_revision = "0003"
 
@@ -61,8 +63,7 @@ def upgrade() -> None:
     _accounts()
     _entries()
     _purses()
-    for statement in TRIGGERS:
-        op.execute(statement)
+    triggers.create(TRIGGERS)
 
 
 def _accounts() -> None:
