@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,20 @@ def commands_page() -> str:
         "Written by `make docs` from `src/laterna/cli/main.py`. stdout is data, stderr narration.",
         "",
     ]
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         parts += [f"## laterna {name}", "", str(command.help), ""]
         rows = [_option(parameter) for parameter in command.params if parameter.name != "help"]
         parts += ["| option | what it does |", "|---|---|", *rows, ""]
     return "\n".join(parts)
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name; groups have none of their own."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def endpoints_table() -> str:

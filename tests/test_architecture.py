@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "queue",
         "billing",
     },
-    "cli": {"server", "catalog", "tls", "api", "store"},
+    "cli": {"server", "catalog", "tls", "api", "store", "dispatch"},
     "models": set(),
 }
 TORCH = {"samplers", "compiler", "lora", "families", "engine", "worker"}

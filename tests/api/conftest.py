@@ -27,6 +27,7 @@ from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Preview, Progress
 from laterna.dispatch.etas import Eta
+from laterna.dispatch.signing import SigningKeys
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore, new_key
 from laterna.requests.files import Files
@@ -109,7 +110,7 @@ class Api:
         self.services = Services(
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
             files=self.files, keys=self.keys, books=self.books, tokens=self.tokens, media=self.media, eta=self._eta,
-            progress=self._latest.get,
+            progress=self._latest.get, jwks=SigningKeys.open(self.settings.data, clock).jwks,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
             refusal=lambda model: self.refusals.get(model.id),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from laterna.contracts.messages import Finished, Span, Spent
 from laterna.media.objects import is_key
+from laterna.requests.requests import Answer, Try
 from tests.api.conftest import Api
 
 ONE = "/platform/v1/models/requests"
@@ -35,6 +36,38 @@ def test_a_request_is_told_with_its_attempts_timeline_and_usage(api: Api) -> Non
     ]
     assert sum(line["device_seconds"] for line in body["usage"]) == 2.0
     assert [line["amount"] for line in body["usage"] if line["stage"] == "price"] == [0.001]
+
+
+def test_a_webhook_is_told_of_with_its_tries_and_again_when_asked(api: Api) -> None:
+    request = api.done("test/blank?fal_webhook=https://example.org/hook")
+    [delivery] = [one for one in api.call(api.requests.due_webhooks(99)) if one.request_id == request]
+    answer = Answer(status=503, error="answered 503")
+    went = Try(answer=answer, began_us=1_700_000_000_000_000, took_us=1500)
+    api.call(api.requests.webhook_tried(delivery, went))
+    with api.http() as http:
+        webhook = http.get(f"{ONE}/{request}").json()["webhook"]
+        assert webhook["tries"] == [
+            {"time": "2023-11-14T22:13:20+00:00", "status": 503, "error": "answered 503", "milliseconds": 1.5}
+        ]
+        assert (webhook["url"], webhook["delivered_at"]) == ("https://example.org/hook", None)
+        assert webhook["next_at"] is not None
+        assert http.post(f"{ONE}/{request}/redeliver").status_code == 202
+        silent = api.done()
+        refused = http.post(f"{ONE}/{silent}/redeliver")
+        assert (refused.status_code, refused.json()["error"]["type"]) == (400, "validation_error")
+        assert http.get(f"{ONE}/{silent}").json()["webhook"] is None
+    with api.http(key=api.stranger()) as http:
+        assert http.post(f"{ONE}/{request}/redeliver").status_code == 404
+    assert request in {one.request_id for one in api.call(api.requests.due_webhooks(99))}
+
+
+def test_the_public_keys_are_where_receivers_look(api: Api) -> None:
+    paths = [("/.well-known/jwks.json", "localhost"), ("/rest/.well-known/jwks.json", "localhost")]
+    paths += [("/.well-known/jwks.json", host) for host in ("rest.fal.ai", "rest.alpha.fal.ai", "rest.localhost")]
+    with api.http(key=None) as http:
+        answers = [http.get(path, headers={"host": host}) for path, host in paths]
+    assert all(answer.json() == api.services.jwks() for answer in answers)
+    assert all(key.keys() >= {"kty", "crv", "x"} and "d" not in key for key in answers[0].json()["keys"])
 
 
 def test_nobody_else_sees_or_ends_it(api: Api) -> None:

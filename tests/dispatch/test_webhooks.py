@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from laterna.dispatch import webhooks
+from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import PER_HOST, Webhooks
 from laterna.errors import EndpointNotFound, Unavailable
 from laterna.media.fetch import Fetcher
 from laterna.requests.outbox import RETRY_SECONDS
-from laterna.requests.requests import Delivery, Requests, RequestView
+from laterna.requests.requests import Delivery, Requests, RequestView, Try, Webhook
+from laterna.tenants.keys import DEFAULT_TENANT
 from tests.media.sites import Handler, page, site
 from tests.requests.conftest import World, finished, world
 
@@ -28,9 +30,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def delivering(requests: Requests) -> AsyncIterator[None]:
-    fetcher = Fetcher(allow=(ip_network("127.0.0.0/8"),))
-    task = asyncio.create_task(Webhooks(requests, fetcher).run())
+async def delivering(w: World, requests: Requests | None = None) -> AsyncIterator[None]:
+    fetcher, keys = Fetcher(allow=(ip_network("127.0.0.0/8"),)), SigningKeys.open(w.settings.data, w.clock)
+    task = asyncio.create_task(Webhooks(requests or w.requests, fetcher, keys, w.clock).run())
     try:
         yield
     finally:
@@ -43,6 +45,12 @@ async def settled(w: World, url: str, **changes: str) -> str:
     leased = await w.leased(webhook_url=url, **changes)
     await w.requests.finish(finished(leased.lease))
     return leased.lease.request_id
+
+
+async def told(w: World, request: str) -> Webhook:
+    found = await w.requests.webhook(DEFAULT_TENANT, request)
+    assert found is not None
+    return found
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -76,7 +84,7 @@ async def test_a_slow_host_holds_up_nobody_and_is_told_one_by_one(tmp_path: Path
         first = [await settled(w, slow.url("/")) for _ in range(3 * webhooks.AT_ONCE)]
         w.clock.advance(0.001)
         later = [await settled(w, quick.url("/")) for _ in range(20)]
-        async with delivering(w.requests):
+        async with delivering(w):
             await until(lambda: len(quick.requests) == len(later))
             assert len(slow.requests) == PER_HOST
             gate.set()
@@ -90,14 +98,14 @@ async def test_nothing_is_on_its_way_twice_and_what_a_stop_cut_off_is_delivered_
         gate = asyncio.Event()
         receiver.pages["/"] = waits_for(gate)
         await settled(w, receiver.url("/"))
-        async with delivering(w.requests):
+        async with delivering(w):
             await until(lambda: len(receiver.requests) == 1)
             await asyncio.sleep(0.1)
             assert len(receiver.requests) == 1
         [cut_off] = await w.requests.due_webhooks(9)
         assert cut_off.tries == 0, "a stop of ours is no failure of theirs"
         gate.set()
-        async with delivering(w.requests):
+        async with delivering(w):
             await nothing_due(w)
         assert len(receiver.requests) == 2
 
@@ -125,7 +133,7 @@ async def test_whatever_goes_wrong_is_a_try_that_is_made_again(tmp_path: Path) -
             await settled(w, receiver.url("/"), endpoint=endpoint)
         for url in (receiver.url("/no"), "http://127.0.0.1:1024/", "nonsense://", "http://[::1/"):
             await settled(w, url)
-        async with delivering(requests):
+        async with delivering(w, requests):
             await nothing_due(w)
             assert receiver.bodies.count(b"{}") == 2, "the one that could be made, and the one that was not taken"
             w.clock.advance(RETRY_SECONDS[0])
@@ -141,10 +149,12 @@ async def test_whatever_goes_wrong_is_a_try_that_is_made_again(tmp_path: Path) -
 async def test_a_redirect_and_a_private_address_are_never_tried_again(tmp_path: Path) -> None:
     async with world(tmp_path) as w, site() as receiver:
         receiver.pages["/"] = page(status="301 Moved", Location="/other")
-        await settled(w, receiver.url("/"))
-        await settled(w, "http://10.0.0.1/")
-        async with delivering(w.requests):
+        moved, private = await settled(w, receiver.url("/")), await settled(w, "http://10.0.0.1/")
+        async with delivering(w):
             await nothing_due(w)
+        answers = [(await told(w, request)).tries[0].answer for request in (moved, private)]
+        assert [answer.status for answer in answers] == [301, None]
+        assert "10.0.0.1" in (answers[1].error or "")
         w.clock.advance(LONG_AFTER)
         assert await w.requests.due_webhooks(9) == []
         assert len(receiver.requests) == 1
@@ -155,17 +165,17 @@ class Busy(Requests):
 
     refusals = 3
 
-    async def webhook_delivered(self, delivery: Delivery) -> None:
+    async def webhook_tried(self, delivery: Delivery, went: Try) -> None:
         self.refusals -= 1
         if self.refusals >= 0:
             raise Unavailable("the disk is full")
-        await super().webhook_delivered(delivery)
+        await super().webhook_tried(delivery, went)
 
 
 async def test_a_store_that_cannot_write_makes_no_receiver_hear_it_twice(tmp_path: Path) -> None:
     async with world(tmp_path) as w, site() as receiver:
         receiver.pages["/"] = page()
         await settled(w, receiver.url("/"))
-        async with delivering(Busy(w.store, w.clock, w.settings)):
+        async with delivering(w, Busy(w.store, w.clock, w.settings)):
             await nothing_due(w)
         assert len(receiver.requests) == 1

@@ -183,8 +183,8 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 def laterna(data: Path, *words: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a `laterna` command on a data folder."""
-    command = [sys.executable, "-m", "laterna.cli", words[0], "--data", str(data), *words[1:]]
-    given = {**os.environ, **environment}
+    command = [sys.executable, "-m", "laterna.cli", *words]
+    given = {**os.environ, "LATERNA_DATA": str(data), **environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=given)
 
 

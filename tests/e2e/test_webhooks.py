@@ -1,4 +1,6 @@
-"""A webhook reaches its receiver once the request has settled, again and again until it is taken."""
+"""A webhook reaches its receiver once the request has settled, again and again until it is taken; the receiver believes
+its signature by the keys that it finds where fal's receivers look.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,27 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Server, wait_for
+from tests.dispatch.receiver import Receiver
+from tests.e2e.conftest import Server, laterna, wait_for
+
+FETCH = (
+    "from urllib.request import urlopen; print(urlopen('https://rest.fal.ai/.well-known/jwks.json').read().decode())"
+)
 
 
-class Receiver(ThreadingHTTPServer):
+class Listener(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.heard: list[dict[str, Any]] = []
+        self.heard: list[tuple[dict[str, str], bytes]] = []  # headers in lower case, body
         self.refuse = 1  # the first deliveries are refused
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
+    server: Listener
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.heard.append(body)
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.send_response(200 if len(self.server.heard) > self.server.refuse else 500)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -35,8 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    running = Receiver()
+def listener() -> Iterator[Listener]:
+    running = Listener()
     thread = threading.Thread(target=running.serve_forever)
     thread.start()
     yield running
@@ -45,16 +52,43 @@ def receiver() -> Iterator[Receiver]:
     running.server_close()
 
 
-def test_a_webhook_is_told_until_it_listens(servers: Callable[..., Server], receiver: Receiver) -> None:
+def keys(server: Server) -> Any:
+    """What a stock receiver fetches, whose process was pointed here by `laterna exec`."""
+    done = laterna(server.data, "exec", "--", "python3", "-c", FETCH)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_webhook_is_told_until_it_listens_and_its_receiver_believes_it(
+    servers: Callable[..., Server], listener: Listener
+) -> None:
     server = servers("--set", "fetch_allow=127.0.0.0/8")
-    url = f"http://127.0.0.1:{receiver.server_port}/hook"
+    url = f"http://127.0.0.1:{listener.server_port}/hook"
     with server.http() as http:
         answer = http.post("/queue/test/blank", params={"fal_webhook": url}, json={"prompt": "x", "seed": 4})
     request = answer.json()["request_id"]
-    wait_for(lambda: len(receiver.heard) >= 2, 30)
-    first, second = receiver.heard[:2]
-    assert first == second
-    assert (first["request_id"], first["status"]) == (request, "OK")
-    assert first["payload"]["seed"] == 4
-    assert first["payload"]["images"][0]["url"].startswith("http")
+    wait_for(lambda: len(listener.heard) >= 2, 30)
+    bodies = [body for _, body in listener.heard]
+    assert bodies[0] == bodies[1]
+    told = json.loads(bodies[0])
+    assert (told["request_id"], told["status"]) == (request, "OK")
+    assert told["payload"]["seed"] == 4
+    assert told["payload"]["images"][0]["url"].startswith("http")
+
+    receiver = Receiver(lambda: keys(server))
+    assert all(receiver.verifies(headers, body) for headers, body in listener.heard)
+    assert not receiver.verifies(listener.heard[1][0], bodies[0] + b" ")
+
+    def shown() -> str:
+        return laterna(server.data, "requests", "show", request).stdout
+
+    wait_for(lambda: "status=200" in shown(), 30)
+    assert "status=500 error=answered 500" in shown()
+    assert laterna(server.data, "webhooks", "rotate", "--now").returncode == 0
+    assert laterna(server.data, "requests", "redeliver", request).stdout == "REDELIVERY_REQUESTED\n"
+    wait_for(lambda: len(listener.heard) >= 3, 30)
+    headers, body = listener.heard[2]
+    assert body == bodies[0]
+    assert not receiver.verifies(headers, body), "it still has the key that was made void"
+    assert Receiver(lambda: keys(server)).verifies(headers, body)
     assert server.stop() == 0

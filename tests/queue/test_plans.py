@@ -17,7 +17,7 @@ from laterna.requests.files import Files
 from laterna.requests.requests import Chosen
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.postgres import VARIABLE
-from tests.requests.conftest import SPENT, World, failed, finished, world
+from tests.requests.conftest import SPENT, TAKEN, World, failed, finished, refused, world
 
 # A walk through the index of those that wait is what counting them takes.
 ALLOWED = {
@@ -58,8 +58,10 @@ async def use_everything(w: World) -> None:
     await requests.reclaim()
     await requests.recover()
     for delivery in await requests.due_webhooks(5):
-        await requests.webhook_failed(delivery, "no")
-        await requests.webhook_delivered(delivery)
+        await requests.webhook_tried(delivery, refused())
+        await requests.webhook_tried(delivery, TAKEN)
+    await requests.webhook(DEFAULT_TENANT, first.request_id)
+    await requests.redeliver(DEFAULT_TENANT, first.request_id)
     page = await requests.page(DEFAULT_TENANT, None, 1)
     await requests.page(DEFAULT_TENANT, page.cursor, 1)
     await requests.logs(DEFAULT_TENANT, first.request_id)

@@ -12,7 +12,7 @@ from laterna.clock import ManualClock
 from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Spent
-from laterna.requests.requests import Leased, Requests, Submission
+from laterna.requests.requests import Answer, Leased, Requests, Submission, Try
 from laterna.store.store import Store
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.postgres import database
@@ -89,6 +89,13 @@ def finished(lease: Lease, *artifacts: Artifact) -> Finished:
 def failed(lease: Lease, **changes: Any) -> Failed:
     given: dict[str, Any] = {"code": "sample_failed", "message": "it went wrong", "spent": SPENT}
     return Failed(lease=lease, **{**given, **changes})
+
+
+TAKEN = Try(answer=Answer(status=204), began_us=1, took_us=2)  # how a webhook went
+
+
+def refused(*, hopeless: bool = False) -> Try:
+    return Try(answer=Answer(status=500, error="answered 500", hopeless=hopeless), began_us=3, took_us=4)
 
 
 Test = Callable[[World], Awaitable[None]]

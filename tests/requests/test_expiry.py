@@ -13,7 +13,7 @@ from sqlalchemy import text
 from laterna.errors import FileNotFound, InvalidInput
 from laterna.requests.files import FileRecord, Files
 from laterna.tenants.keys import DEFAULT_TENANT
-from tests.requests.conftest import World, artifact, failed, finished, job, world
+from tests.requests.conftest import TAKEN, World, artifact, failed, finished, job, world
 
 DAY = 86_400.0
 
@@ -109,7 +109,7 @@ def test_the_history_of_a_request_goes_with_its_payload(tmp_path: Path) -> None:
         [again] = await w.requests.lease("cpu", 1)
         await w.requests.finish(finished(again.lease, artifact(again.lease, key="k")))
         [delivery] = await w.requests.due_webhooks(9)
-        await w.requests.webhook_delivered(delivery)
+        await w.requests.webhook_tried(delivery, TAKEN)
         kept = await w.submit()
         before = await rows(w)
         assert (before["attempts"], before["outbox"], before["events"] > 100) == (2, 1, True)

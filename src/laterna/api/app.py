@@ -32,6 +32,7 @@ from laterna.api.replicate_stream import ReplicateStream
 from laterna.api.services import Services
 from laterna.api.tokens import AppTokens
 from laterna.api.uploads import Uploads
+from laterna.api.webhook_keys import WebhookKeys
 from laterna.errors import LaternaError, NotFound
 
 
@@ -39,7 +40,8 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, Health, Platform, Pricing, Usage, Account, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, Health, WebhookKeys),
+        *(Platform, Pricing, Usage, Account, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )

@@ -19,7 +19,7 @@ from laterna.api.platform import refusal
 from laterna.api.services import Services
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
-from laterna.requests.requests import Attempt, RequestView, UsageLine
+from laterna.requests.requests import Attempt, RequestView, Try, UsageLine, Webhook
 from laterna.tenants.caller import ADMIN
 
 ONE = "/platform/v1/models/requests/{request_id}"
@@ -35,6 +35,7 @@ class PlatformRequests:
         return [
             Route(ONE, self.detail, methods=["GET"]),
             Route(f"{ONE}/payloads", self.delete_payloads, methods=["DELETE"]),
+            Route(f"{ONE}/redeliver", self.redeliver, methods=["POST"]),
         ]
 
     async def detail(self, request: Request) -> Response:
@@ -47,9 +48,24 @@ class PlatformRequests:
             return refusal(error)
         made = await requests.attempts(caller.tenant, view.request_id)
         used = await requests.usage(caller.tenant, view.request_id)
+        told = await requests.webhook(caller.tenant, view.request_id)
         return JSONResponse(
-            {**_head(view), "attempts": [_attempt(one) for one in made], "usage": [_line(line) for line in used]}
+            {
+                **_head(view),
+                "attempts": [_attempt(one) for one in made],
+                "usage": [_line(line) for line in used],
+                "webhook": None if told is None else _webhook(told),
+            }
         )
+
+    async def redeliver(self, request: Request) -> Response:
+        """Tell the request's webhook again, taken before or not."""
+        try:
+            caller = await caller_of(request, self._services)
+            await self._services.requests.redeliver(caller.tenant, request.path_params["request_id"])
+        except LaternaError as error:
+            return refusal(error)
+        return JSONResponse({"status": "REDELIVERY_REQUESTED"}, 202)
 
     async def delete_payloads(self, request: Request) -> Response:
         """Delete input, outputs and logs of a request that is over; says of each file whether its bytes are gone."""
@@ -128,6 +144,24 @@ def _line(line: UsageLine) -> dict[str, Any]:
         "device_seconds": line.device_ns / 1e9,
         "amount": line.amount_nano / 1e9,
         "currency": line.currency,
+    }
+
+
+def _webhook(told: Webhook) -> dict[str, Any]:
+    return {
+        "url": told.url,
+        "delivered_at": _time(told.delivered_us),
+        "next_at": _time(told.next_us),
+        "tries": [_try(one) for one in told.tries],
+    }
+
+
+def _try(one: Try) -> dict[str, Any]:
+    return {
+        "time": _time(one.began_us),
+        "status": one.answer.status,
+        "error": one.answer.error,
+        "milliseconds": round(one.took_us / 1000, 3),
     }
 
 

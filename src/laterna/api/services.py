@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
@@ -50,5 +51,6 @@ class Services:
     canceller: Callable[[Lease], Awaitable[None]]  # tells the worker that holds the lease to stop
     watcher: Callable[[Lease], None]  # tells it that previews are wanted
     wake: Callable[[], None]  # tells dispatch that something may be leased
+    jwks: Callable[[], dict[str, Any]]  # the public keys of webhooks' signatures
     problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
     refusal: Callable[[ModelRef], LaternaError | None] = no_refusal  # why a model can never run here; None when it may

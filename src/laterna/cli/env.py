@@ -50,11 +50,13 @@ def variables(settings: Settings, address: Address, before: Mapping[str, str], *
     """
     key = settings.key_file.read_text().strip()
     paths = certificate_paths(settings.data / "tls")
+    bundle = str(joined(paths.bundle, paths.authority, _path(before, "SSL_CERT_FILE")))
     found = {
         "FAL_KEY": key,
         "FAL_RUN_HOST": address.tls,
         "FAL_QUEUE_RUN_HOST": f"{address.tls}/queue",
-        "SSL_CERT_FILE": str(joined(paths.bundle, paths.authority, _path(before, "SSL_CERT_FILE"))),
+        "SSL_CERT_FILE": bundle,
+        "REQUESTS_CA_BUNDLE": bundle,  # of `requests`, by which receivers of webhooks fetch the keys
         "NODE_EXTRA_CA_CERTS": str(joined(paths.authority, paths.authority, _path(before, "NODE_EXTRA_CA_CERTS"))),
         "OPENAI_BASE_URL": f"{address.http}/openai/v1",
         "OPENAI_API_KEY": key,

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from laterna.cli import requests, webhooks
+
 app = typer.Typer(
     name="laterna",
     help="Generative media behind one durable queue, on your own machine.",
@@ -16,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(requests.app, name="requests")
+app.add_typer(webhooks.app, name="webhooks")
 
 Data = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads the annotation at run time

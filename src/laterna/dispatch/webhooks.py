@@ -1,5 +1,5 @@
-"""Webhook deliveries from the outbox: each tried until it is taken or its tries are used up; never to a private
-address.
+"""Webhook deliveries from the outbox: signed, each tried until it is taken or its tries are used up, each try written
+down; never to a private address.
 
 Deliveries know nothing of each other: one that is slow holds up nobody, and a host that is slow has at most `PER_HOST`
 of them, so that the others' go on. What is on its way stays in the outbox, so that a server that dies delivers it again
@@ -14,23 +14,29 @@ from contextlib import suppress
 
 import structlog
 
+from laterna.clock import Clock
+from laterna.dispatch.signing import SigningKeys
 from laterna.errors import AddressRefused, LaternaError
 from laterna.media.fetch import Fetcher
-from laterna.requests.requests import Delivery, Requests
+from laterna.requests.requests import Answer, Delivery, Requests, Try
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
 AT_ONCE = 64  # deliveries on their way
 PER_HOST = 4  # of them to one host
+FIRST_SECONDS = 15.0  # that a receiver has for its answer, at the first try
+LATER_SECONDS = 120.0  # and at every further one
 
 
 class Webhooks:
     """The deliveries of one server."""
 
-    def __init__(self, requests: Requests, fetcher: Fetcher) -> None:
+    def __init__(self, requests: Requests, fetcher: Fetcher, keys: SigningKeys, clock: Clock) -> None:
         self._requests = requests
         self._fetcher = fetcher
+        self._keys = keys
+        self._clock = clock
         self._under_way: dict[str, asyncio.Task[None]] = {}  # by the delivery's id
         self._hosts: Counter[str] = Counter()  # deliveries on their way to each
         self._room = asyncio.Event()
@@ -80,26 +86,33 @@ class Webhooks:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Try once, and write down how it went however long the store cannot be reached: no try goes uncounted."""
-        error, permanent = await self._try(delivery)
+        began_us, began_ns = self._clock.now_us(), self._clock.monotonic_ns()
+        answer = await self._try(delivery)
+        took_us = (self._clock.monotonic_ns() - began_ns) // 1000
+        went = Try(answer=answer, began_us=began_us, took_us=took_us)
         while True:
             try:
-                if error is None:
-                    await self._requests.webhook_delivered(delivery)
-                else:
-                    await self._requests.webhook_failed(delivery, error, permanent)
+                await self._requests.webhook_tried(delivery, went)
                 return
             except LaternaError as trouble:
                 log.error("how a webhook went could not be kept; trying again", error=trouble.message)
                 await asyncio.sleep(IDLE_SECONDS)
 
-    async def _try(self, delivery: Delivery) -> tuple[str | None, bool]:
-        """What went wrong, and whether it always will; None where nothing did."""
-        headers = {"content-type": "application/json", "x-fal-webhook-request-id": delivery.request_id}
+    async def _try(self, delivery: Delivery) -> Answer:
         try:
-            status = await self._fetcher.post(delivery.url, await self._requests.webhook_body(delivery), headers)
+            status = await self._post(delivery)
         except LaternaError as error:
-            return error.message, isinstance(error, AddressRefused)
+            return Answer(error=error.message, hopeless=isinstance(error, AddressRefused))
         except Exception as error:  # whatever it is, it is this delivery's own, and others go on
             log.error("a webhook could not be delivered", request=delivery.request_id, exc_info=error)
-            return f"{type(error).__name__}: {error}", False
-        return (None, False) if 200 <= status < 300 else (f"answered {status}", 300 <= status < 400)
+            return Answer(error=f"{type(error).__name__}: {error}")
+        if 200 <= status < 300:
+            return Answer(status=status)
+        return Answer(status=status, error=f"answered {status}", hopeless=300 <= status < 400)
+
+    async def _post(self, delivery: Delivery) -> int:
+        """The receiver's status."""
+        body = await self._requests.webhook_body(delivery)
+        headers = {"content-type": "application/json", **self._keys.headers(delivery.request_id, delivery.tenant, body)}
+        patience = LATER_SECONDS if delivery.tries else FIRST_SECONDS
+        return await self._fetcher.post(delivery.url, body, headers, timeout_s=patience)

@@ -24,8 +24,9 @@ from laterna.contracts.messages import Artifact
 from laterna.errors import NotFinished, RequestNotFound
 from laterna.queue.entry import owned
 from laterna.queue.events import LOG
+from laterna.requests import outbox
 from laterna.store.ids import well_formed
-from laterna.store.schema import attempts, events, files, outbox, payloads, requests
+from laterna.store.schema import attempts, events, files, payloads, requests
 from laterna.store.states import SETTLED
 
 AT_ONCE = 200  # files in one transaction, so that no other write waits long
@@ -57,7 +58,6 @@ _FORGET_PAYLOADS = delete(payloads).where(payloads.c.request_id.in_(_IDS))
 _FORGET_HISTORY = (
     delete(events).where(events.c.request_id.in_(_IDS)),
     delete(attempts).where(attempts.c.request_id.in_(_IDS)),
-    delete(outbox).where(outbox.c.request_id.in_(_IDS), outbox.c.next_us.is_(None)),
 )
 _FORGET_LOGS = delete(events).where(events.c.request_id.in_(_IDS), events.c.kind == literal_column(f"'{LOG}'"))
 _FORGET_EXPIRY = update(requests).where(requests.c.id.in_(bindparam("ids", expanding=True))).values(expires_us=None)
@@ -93,6 +93,7 @@ def sweep(connection: Connection, now_us: int) -> bool:
     if requests_gone:
         for forget in (_FORGET_PAYLOADS, *_FORGET_HISTORY):
             connection.execute(forget, {"ids": requests_gone})
+        outbox.forget(connection, requests_gone)
         connection.execute(_FORGET_EXPIRY, {"ids": requests_gone})
     files_gone = list(connection.execute(_EXPIRED_FILES, {"now": now_us}).scalars())
     if files_gone:

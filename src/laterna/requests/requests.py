@@ -27,7 +27,7 @@ from laterna.requests import expiry, listing, metering, outbox, settlement, view
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.attempts import Attempt, attempts_of
 from laterna.requests.listing import ALL, Filter, Page
-from laterna.requests.outbox import Delivery
+from laterna.requests.outbox import Answer, Delivery, Try, Webhook
 from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.views import Output, RequestView, Trouble
@@ -36,6 +36,7 @@ from laterna.store.states import SETTLED
 from laterna.store.store import Store
 
 __all__ = [
+    "Answer",
     "Attempt",
     "CancelResult",
     "Chosen",
@@ -51,8 +52,10 @@ __all__ = [
     "Submission",
     "Total",
     "Trouble",
+    "Try",
     "UsageLine",
     "Waiting",
+    "Webhook",
     "neutral_body",
 ]
 
@@ -267,7 +270,7 @@ class Requests:
     ) -> list[Delivery]:
         """What should be delivered now, but for those ids and hosts.
 
-        The same again until it is said to be delivered or to have failed.
+        The same again until it is said how it went.
         """
         now = self._clock.now_us()
         return await self._store.read(lambda c: outbox.due(c, most, now, on_their_way, busy_hosts))
@@ -276,14 +279,19 @@ class Requests:
         """The JSON that it tells. Raises what the maker of bodies does, such as for a model no longer served here."""
         return self._webhook_body(await self.get(delivery.tenant, delivery.request_id))
 
-    async def webhook_delivered(self, delivery: Delivery) -> None:
+    async def webhook_tried(self, delivery: Delivery, went: Try) -> None:
+        """Note how a try went; one that was not taken is made again by `outbox.RETRY_SECONDS`."""
         now = self._clock.now_us()
-        await self._store.write(lambda c: outbox.delivered(c, delivery.id, now))
+        await self._store.write(lambda c: outbox.tried(c, delivery, went, now))
 
-    async def webhook_failed(self, delivery: Delivery, error: str, permanent: bool = False) -> None:
-        """Try again later by `outbox.RETRY_SECONDS`; never again where that cannot help."""
+    async def webhook(self, tenant: str, request_id: str) -> Webhook | None:
+        """What became of a request's webhook, with each try; None where it has none, has not ended or is forgotten."""
+        return await self._store.read(lambda c: outbox.webhook_of(c, tenant, request_id))
+
+    async def redeliver(self, tenant: str, request_id: str) -> None:
+        """Deliver a request's webhook now, taken before or not. Raises RequestNotFound, NotFinished, Conflict."""
         now = self._clock.now_us()
-        await self._store.write(lambda c: outbox.failed(c, delivery.id, delivery.tries, error, now, permanent))
+        await self._store.write(lambda c: outbox.anew(c, tenant, request_id, now))
 
     # Expiry.
 

@@ -25,6 +25,7 @@ from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.etas import Etas
 from laterna.dispatch.janitor import Janitor
+from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import Webhooks
 from laterna.errors import LaternaError
 from laterna.fleet.local import LocalFleet
@@ -109,9 +110,9 @@ async def _work(
     _keep(stack, fleet.watch(), end)
     stack.push_async_callback(fleet.stop)
     stack.push_async_callback(dispatch.stop)
-    fetcher = Fetcher(allow=settings.fetch_networks())
+    fetcher, signing = Fetcher(allow=settings.fetch_networks()), SigningKeys.open(settings.data, clock)
     _keep(stack, dispatch.run(), end)
-    _keep(stack, Webhooks(requests, fetcher).run(), end)
+    _keep(stack, Webhooks(requests, fetcher, signing, clock).run(), end)
     _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run(), end)
     return Services(
         settings=settings,
@@ -129,6 +130,7 @@ async def _work(
         canceller=dispatch.cancel,
         watcher=dispatch.watch,
         wake=dispatch.wake,
+        jwks=signing.jwks,
         problem=fleet.problem,
         refusal=fleet.refusal,
     )

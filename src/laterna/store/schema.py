@@ -316,10 +316,21 @@ outbox = Table(
     Column("request_id", Text, ForeignKey("requests.id"), nullable=False, unique=True),
     Column("url", Text, nullable=False),
     Column("created_us", Moment, nullable=False),
-    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),  # since it was written or last asked for anew
     Column("next_us", Moment),  # when it is due; absent: delivered or given up
     Column("delivered_us", Moment),  # absent: not yet, or never
     Column("last_error", Text),  # of the latest try that failed
     Column("host", Text),  # of the URL, with its port: who may be slow; absent: written by an earlier version
 )
 _where("ix_outbox_due", outbox.c.next_us, condition="next_us IS NOT NULL")
+
+deliveries = Table(  # each try at a webhook, as it went
+    "deliveries",
+    metadata,
+    Column("outbox_id", Text, ForeignKey("outbox.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1
+    Column("began_us", Moment, nullable=False),
+    Column("took_us", BigInteger, nullable=False),
+    Column("status", Integer),  # of the receiver's answer; absent: there was none
+    Column("error", Text),  # absent: it was taken
+)
