@@ -18,6 +18,7 @@ def request(query: str = "", **headers: str) -> Request:
 
 def test_nothing_said() -> None:
     assert read_asked(request()) == Asked(
+        cancel_within_s=None,
         priority=1, start_within_s=None, finish_within_s=None, webhook_url=None, max_queue_length=None,
         store_io=True, keep_seconds=None, retries=True, tags={}, idempotency_key=None,
     )  # fmt: skip
@@ -36,7 +37,7 @@ def test_everything_said() -> None:
         idempotency_key="abc",
     )
     assert read_asked(said) == Asked(
-        priority=2, start_within_s=30.0, finish_within_s=90.0, webhook_url="https://example.com/hook?a=1",
+        priority=2, start_within_s=30.0, finish_within_s=90.0, cancel_within_s=None, webhook_url="https://example.com/hook?a=1",
         max_queue_length=3, store_io=False,
         keep_seconds=3600, retries=False, tags={"team": "art", "run": "7"}, idempotency_key="abc",
     )  # fmt: skip

@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from laterna.api.replicate_asked import LONGEST_WAIT, wait_seconds
+from laterna.api.replicate_asked import LONGEST_WAIT, life_seconds, wait_seconds
 from laterna.contracts.generation import TextToImage
+from laterna.errors import InvalidInput
 from tests.api.conftest import Api, running
 
 PREDICTIONS = "/replicate/v1/predictions"
@@ -132,6 +133,21 @@ def test_what_still_runs_when_the_wait_is_over_is_said_to_be_starting(api: Api) 
 )
 def test_prefer_is_read_leniently(prefer: str, seconds: int) -> None:
     assert wait_seconds(prefer) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("30s", 30), ("5m", 300), ("1h30m45s", 5445), ("1H", 3600), ("1h5", 3605)]
+)
+def test_a_life_is_read_in_each_of_replicates_ways(api: Api, text: str, seconds: int) -> None:
+    assert life_seconds(text) == seconds
+    with client(api, cancel_after=text) as http:
+        assert http.post(BY_MODEL, json={"input": {"prompt": "a"}}).status_code == 201
+
+
+@pytest.mark.parametrize("text", ["", " ", "4", "0s", "4s", "-5", "1d", "ten", "m", "5s1h", "٩٠"])
+def test_a_life_that_is_none_or_too_short_is_refused(api: Api, text: str) -> None:
+    with pytest.raises(InvalidInput, match="cancel-after"):
+        life_seconds(text)
 
 
 def test_a_failed_prediction_says_why(api: Api) -> None:

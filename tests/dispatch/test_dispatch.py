@@ -49,6 +49,7 @@ class Plant:
                 card_id=changes.pop("card", "test/slow"),
                 model_revision="1",
                 priority=changes.pop("priority", 1),
+                cancel_by_us=changes.pop("cancel_by_us", None),
                 raw_input={},
                 generation=TextToImage(**{**given, **changes}),
             )
@@ -139,6 +140,17 @@ async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -
         async with asyncio.timeout(5):
             view = await at.settled(request)
         assert view.outcome == "cancelled"
+
+
+async def test_what_runs_longer_than_its_owner_gave_it_is_cancelled(tmp_path: Path) -> None:
+    async with plant(tmp_path) as at:
+        for seconds in (1, 4, 16, 64):  # until the machine is quick enough for it to have begun by then
+            request = await at.submit(steps=900, cancel_by_us=SystemClock().now_us() + seconds * 1_000_000)
+            view = await at.settled(request)
+            assert view.outcome == "cancelled"
+            if view.started_us is not None:
+                return
+        raise AssertionError("it never began")
 
 
 async def test_a_killed_workers_requests_run_again_and_the_innocent_come_through(tmp_path: Path) -> None:

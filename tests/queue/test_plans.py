@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from sqlalchemy import Engine, Select, event
 
 from laterna.queue import leasing, waiting
 from laterna.requests.files import Files
-from laterna.requests.requests import Chosen
+from laterna.requests.requests import Chosen, Which
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.postgres import VARIABLE
-from tests.requests.conftest import SPENT, TAKEN, World, failed, finished, refused, world
+from tests.requests.conftest import SPENT, TAKEN, World, failed, finished, refused, submission, world
 
 # A walk through the index of those that wait is what counting them takes.
 ALLOWED = {
@@ -38,7 +39,8 @@ async def use_everything(w: World) -> None:
     requests, files = w.requests, Files(w.store, w.clock)
     first = (await w.leased(webhook_url="https://example.org", idempotency_key="k", max_queue_length=9)).lease
     await w.submit(idempotency_key="k", webhook_url="https://example.org")
-    second = (await w.leased(start_by_us=w.clock.now_us() + 1, finish_by_us=w.clock.now_us() + 1)).lease
+    moment = w.clock.now_us() + 1
+    second = (await w.leased(start_by_us=moment, finish_by_us=moment, cancel_by_us=moment)).lease
     await requests.started(first)
     await requests.note(first, "INFO", "hello")
     await requests.renew([first, second])
@@ -56,12 +58,18 @@ async def use_everything(w: World) -> None:
     await requests.crashed((await requests.lease("cpu", 1, chosen))[0].lease, "it died")
     w.clock.advance(60)
     await requests.reclaim()
+    await requests.submit(submission(cancel_by_us=w.clock.now_us() + 1))
+    w.clock.advance(1)
+    await requests.cancel_outlived()
     await requests.recover()
     for delivery in await requests.due_webhooks(5):
         await requests.webhook_tried(delivery, refused())
         await requests.webhook_tried(delivery, TAKEN)
     await requests.webhook(DEFAULT_TENANT, first.request_id)
     await requests.redeliver(DEFAULT_TENANT, first.request_id)
+    past = Which(since_us=0, until_us=w.clock.now_us(), endpoints=("test/blank",), well=True, codes=frozenset({"a"}))
+    for which in (past, replace(past, longest_first=True, well=None)):
+        await requests.history(DEFAULT_TENANT, which, f"7.{first.request_id}", 1)
     page = await requests.page(DEFAULT_TENANT, None, 1)
     await requests.page(DEFAULT_TENANT, page.cursor, 1)
     await requests.logs(DEFAULT_TENANT, first.request_id)

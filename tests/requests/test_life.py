@@ -166,6 +166,30 @@ def test_deadlines_that_passed_are_refused(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_what_outlives_the_time_that_its_owner_gave_is_cancelled_waiting_or_running(tmp_path: Path) -> None:
+    async def scene(w: World) -> None:
+        by = w.clock.now_us() + 1_000_000
+        waiting, held, running, done = [await w.submit(cancel_by_us=by) for _ in range(4)]
+        leases = {one.lease.request_id: one.lease for one in await w.requests.lease("cpu", 4)}
+        await w.requests.release([leases[waiting]])
+        await w.requests.started(leases[running])
+        await w.requests.finish(finished(leases[done]))
+        assert await w.requests.cancel_outlived() == {}
+        w.clock.advance(2)
+        told = await w.requests.cancel_outlived()
+        assert told == {waiting: None, held: leases[held], running: leases[running]}
+        assert await w.requests.cancel_outlived() == {}, "they are told once"
+        assert (await w.requests.get(DEFAULT_TENANT, waiting)).outcome == "cancelled"
+        assert (await w.requests.get(DEFAULT_TENANT, done)).outcome == "ok"
+        assert (await w.requests.get(DEFAULT_TENANT, running)).cancelling
+        await w.requests.release([leases[held]])
+        assert (await w.requests.get(DEFAULT_TENANT, held)).outcome == "cancelled"
+        assert await w.requests.fail(failed(leases[running], code="client_cancelled"))
+        assert (await w.requests.get(DEFAULT_TENANT, running)).outcome == "cancelled"
+
+    play(tmp_path, scene)
+
+
 @pytest.mark.parametrize("name", ["start_by_us", "finish_by_us"])
 def test_what_waits_past_its_deadline_expires(tmp_path: Path, name: str) -> None:
     async def scene(w: World) -> None:

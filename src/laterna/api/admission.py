@@ -78,6 +78,7 @@ async def submit(
     now = services.clock.now_us()
     start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
     finish_by = None if asked.finish_within_s is None else now + round(asked.finish_within_s * 1e6)
+    cancel_by = None if asked.cancel_within_s is None else now + round(asked.cancel_within_s * 1e6)
     receipt = await services.requests.submit(
         Submission(
             tenant=caller.tenant,
@@ -93,6 +94,7 @@ async def submit(
             max_attempts=None if asked.retries else 1,
             start_by_us=start_by,
             finish_by_us=finish_by,
+            cancel_by_us=cancel_by,
             max_queue_length=asked.max_queue_length,
             idempotency_key=asked.idempotency_key,
             tags=asked.tags,

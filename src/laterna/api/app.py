@@ -21,6 +21,7 @@ from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.platform import Platform
 from laterna.api.platform_account import Account
+from laterna.api.platform_history import PlatformHistory
 from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
 from laterna.api.platform_usage import Usage
@@ -40,8 +41,8 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, Health, WebhookKeys),
-        *(Platform, Pricing, Usage, Account, PlatformRequests, AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Platform, Pricing, Usage, Account, PlatformHistory, PlatformRequests),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )

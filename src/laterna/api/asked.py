@@ -27,6 +27,7 @@ class Asked:
     priority: int  # 1 normal, 2 low
     start_within_s: float | None  # seconds until it must have begun; absent: it waits as long as it takes
     finish_within_s: float | None  # seconds until it must be done; absent: it takes as long as it takes
+    cancel_within_s: float | None  # seconds after which it is cancelled, whatever it does; absent: never
     webhook_url: str | None  # absent: nobody is told
     max_queue_length: int | None  # refuse it when more wait; absent: the server's own limit
     store_io: bool  # whether its input and output are kept for long
@@ -43,6 +44,7 @@ def read_asked(request: HTTPConnection) -> Asked:
         priority=_priority(headers.get("x-fal-queue-priority", "normal")),
         start_within_s=_seconds(headers, "x-fal-request-timeout"),
         finish_within_s=_seconds(headers, "x-laterna-finish-within"),
+        cancel_within_s=None,
         webhook_url=webhook(query.get("fal_webhook"), "query", "fal_webhook"),
         max_queue_length=_count(query.get("fal_max_queue_length")),
         store_io=headers.get("x-fal-store-io", "1").strip().lower() not in ("0", "false", "no"),

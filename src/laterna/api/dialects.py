@@ -1,5 +1,5 @@
-"""Whose shape an error is told in: the one place that knows which paths are OpenAI's and Replicate's; all others are
-fal's.
+"""Whose shape an error is told in: the one place that knows which paths are OpenAI's, Replicate's and the platform
+API's; all others are fal's.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from starlette.responses import Response
 
 from laterna.api.errors import error_response
 from laterna.api.openai_errors import openai_response
+from laterna.api.platform_errors import refusal as platform_response
 from laterna.api.replicate_errors import replicate_response
 from laterna.errors import LaternaError
 
 OPENAI = "/openai"
 REPLICATE = "/replicate"
+PLATFORM = "/platform"
 
 
 def refusal(path: str, error: LaternaError) -> Response:
@@ -21,6 +23,8 @@ def refusal(path: str, error: LaternaError) -> Response:
         return openai_response(error)
     if _below(REPLICATE, path):
         return replicate_response(path, error)
+    if _below(PLATFORM, path):
+        return platform_response(error)
     return error_response(error)
 
 

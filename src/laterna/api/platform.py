@@ -8,19 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from laterna.api.errors import STATUS
 from laterna.api.hosts import Origin, origin_of
 from laterna.api.services import Services
 from laterna.catalog.card import Card, Endpoint
 from laterna.catalog.openapi import endpoint_openapi
-from laterna.errors import InvalidInput, LaternaError, Problem
+from laterna.errors import InvalidInput, Problem
 
 PAGE = 50  # models in an answer, unless asked for fewer or more
 LARGEST_PAGE = 100
 MOST_IDS = 50
 OPENAPI = "openapi-3.0"
-
-_KINDS = {401: "authorization_error", 403: "authorization_error", 404: "not_found", 429: "rate_limited"}
 
 
 class Platform:
@@ -38,17 +35,11 @@ class Platform:
 
     async def models(self, request: Request) -> Response:
         """The catalogue, filtered and in pages."""
-        try:
-            return JSONResponse(self._page(request))
-        except LaternaError as error:
-            return refusal(error)
+        return JSONResponse(self._page(request))
 
     async def pricing(self, request: Request) -> Response:
         """What endpoints cost, those named or all."""
-        try:
-            found = self._chosen(listed(request, "endpoint_id"))
-        except LaternaError as error:
-            return refusal(error)
+        found = self._chosen(listed(request, "endpoint_id"))
         prices = [
             {
                 "endpoint_id": end.id(card),
@@ -147,11 +138,3 @@ def _cursor(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise InvalidInput(Problem(loc=("query", "cursor"), msg="expected a next_cursor of an answer", input=text[:40]))
     return int(text)
-
-
-def refusal(error: LaternaError) -> Response:
-    """The platform API's own shape of errors."""
-    status = STATUS.get(error.code, 500)
-    kind = "server_error" if status >= 500 else _KINDS.get(status, "validation_error")
-    body = {"error": {"type": kind, "message": error.message}}
-    return JSONResponse(body, 400 if kind == "validation_error" else status)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from laterna.api.admission import read_posted
 from laterna.api.platform import listed
-from laterna.api.platform_answers import admin_of, body_wrong, nano, operate, tenant_asked, told, wrong
+from laterna.api.platform_answers import admin_of, body_wrong, nano, operate, tenant_asked, wrong
 from laterna.api.services import Services
 from laterna.billing.invoices import Invoice, as_csv, as_json, decimal
 from laterna.billing.paper import pdf
@@ -35,10 +35,10 @@ class Account:
 
     def routes(self) -> list[Route]:
         return [
-            Route(f"{BASE}/billing", told(self.billing), methods=["GET"]),
-            Route(f"{BASE}/limits", told(self.limit), methods=["PUT"]),
-            Route(f"{BASE}/credits", told(self.pay), methods=["POST"]),
-            Route(f"{BASE}/invoices/{{month}}", told(self.invoices), methods=["GET"]),
+            Route(f"{BASE}/billing", self.billing, methods=["GET"]),
+            Route(f"{BASE}/limits", self.limit, methods=["PUT"]),
+            Route(f"{BASE}/credits", self.pay, methods=["POST"]),
+            Route(f"{BASE}/invoices/{{month}}", self.invoices, methods=["GET"]),
         ]
 
     async def billing(self, request: Request) -> Response:

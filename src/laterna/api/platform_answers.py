@@ -1,40 +1,23 @@
-"""What the platform API's parts share: refusals in its shape, whose account a caller may see, periods, amounts."""
+"""What the platform API's parts share: whose account a caller may see, periods, amounts."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from laterna.api.callers import caller_of
-from laterna.api.platform import refusal
 from laterna.api.services import Services
 from laterna.billing.periods import TIMEFRAMES, Period, Span, fitting
-from laterna.errors import Forbidden, InvalidInput, LaternaError, Problem
+from laterna.errors import Forbidden, InvalidInput, Problem
 from laterna.tenants.caller import ADMIN, Caller
 from laterna.tenants.keys import DEFAULT_TENANT
 
 MOST_SPANS = 1500  # in a report: a day of minutes
 EVERYBODY = "all"  # a tenant_id
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def told(handler: Handler) -> Handler:
-    """Answers with what the handler says; with the platform's shape of errors where it raises one of ours."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except LaternaError as error:
-            return refusal(error)
-
-    return answer
 
 
 async def admin_of(request: Request, services: Services) -> Caller:

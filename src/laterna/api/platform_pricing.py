@@ -13,7 +13,7 @@ from starlette.routing import Route
 from laterna.api.admission import read_posted
 from laterna.api.callers import caller_of
 from laterna.api.platform import MOST_IDS
-from laterna.api.platform_answers import body_wrong, told
+from laterna.api.platform_answers import body_wrong
 from laterna.api.services import Services
 from laterna.billing.quotes import quote
 from laterna.billing.reports import Which
@@ -29,7 +29,7 @@ class Pricing:
         self._services = services
 
     def routes(self) -> list[Route]:
-        return [Route("/platform/v1/models/pricing/estimate", told(self.estimate), methods=["POST"])]
+        return [Route("/platform/v1/models/pricing/estimate", self.estimate, methods=["POST"])]
 
     async def estimate(self, request: Request) -> Response:
         """What calls would cost together."""
@@ -49,8 +49,8 @@ class Pricing:
         costs = [await kinds[kind](name, _object(name, given), caller.tenant) for name, given in endpoints.items()]
         currencies = {currency for _, currency in costs}
         if len(currencies) > 1:
-            told_ = ", ".join(sorted(currencies))
-            raise body_wrong("endpoints", f"they are priced in {told_}; ask for those of one currency", [*endpoints])
+            several = ", ".join(sorted(currencies))
+            raise body_wrong("endpoints", f"they are priced in {several}; ask for those of one currency", [*endpoints])
         total = sum((cost for cost, _ in costs), Decimal(0))
         return JSONResponse({"estimate_type": kind, "total_cost": float(total), "currency": currencies.pop()})
 

@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
-from laterna.api.platform import refusal
 from laterna.api.services import Services
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
@@ -41,11 +40,8 @@ class PlatformRequests:
     async def detail(self, request: Request) -> Response:
         """How it went: its attempts, what the engine did in each, what it used and what it cost."""
         requests = self._services.requests
-        try:
-            caller = await caller_of(request, self._services)
-            view = await requests.get(caller.tenant, request.path_params["request_id"])
-        except LaternaError as error:
-            return refusal(error)
+        caller = await caller_of(request, self._services)
+        view = await requests.get(caller.tenant, request.path_params["request_id"])
         made = await requests.attempts(caller.tenant, view.request_id)
         used = await requests.usage(caller.tenant, view.request_id)
         told = await requests.webhook(caller.tenant, view.request_id)
@@ -60,23 +56,17 @@ class PlatformRequests:
 
     async def redeliver(self, request: Request) -> Response:
         """Tell the request's webhook again, taken before or not."""
-        try:
-            caller = await caller_of(request, self._services)
-            await self._services.requests.redeliver(caller.tenant, request.path_params["request_id"])
-        except LaternaError as error:
-            return refusal(error)
+        caller = await caller_of(request, self._services)
+        await self._services.requests.redeliver(caller.tenant, request.path_params["request_id"])
         return JSONResponse({"status": "REDELIVERY_REQUESTED"}, 202)
 
     async def delete_payloads(self, request: Request) -> Response:
         """Delete input, outputs and logs of a request that is over; says of each file whether its bytes are gone."""
         requests, request_id = self._services.requests, request.path_params["request_id"]
-        try:
-            caller = await caller_of(request, self._services)
-            caller.need(ADMIN)
-            view = await requests.get(caller.tenant, request_id)
-            keys = await requests.delete_payloads(caller.tenant, request_id)
-        except LaternaError as error:
-            return refusal(error)
+        caller = await caller_of(request, self._services)
+        caller.need(ADMIN)
+        view = await requests.get(caller.tenant, request_id)
+        keys = await requests.delete_payloads(caller.tenant, request_id)
         told = {key: await self._dropped(key) for key in keys}
         await requests.purged([key for key, trouble in told.items() if trouble is None])
         files, names = f"{origin_of(request).cdn}/files", {made.key: f"/{made.file_name}" for made in view.outputs}

@@ -21,7 +21,6 @@ from laterna.api.platform_answers import (
     period_asked,
     spans_asked,
     tenants_asked,
-    told,
     wrong,
 )
 from laterna.api.services import Services
@@ -43,9 +42,9 @@ class Usage:
 
     def routes(self) -> list[Route]:
         return [
-            Route(f"{BASE}/models/usage", told(self.usage), methods=["GET"]),
-            Route(f"{BASE}/models/billing-events", told(self.charges), methods=["GET"]),
-            Route(f"{BASE}/account/usage", told(self.report), methods=["GET"]),
+            Route(f"{BASE}/models/usage", self.usage, methods=["GET"]),
+            Route(f"{BASE}/models/billing-events", self.charges, methods=["GET"]),
+            Route(f"{BASE}/account/usage", self.report, methods=["GET"]),
         ]
 
     async def usage(self, request: Request) -> Response:

@@ -14,7 +14,9 @@ from laterna.errors import InvalidInput, Problem
 
 EVENTS = ("start", "output", "logs", "completed")
 LONGEST_WAIT = 60  # seconds that an answer may be held back
+SHORTEST_LIFE = 5  # seconds; below that Replicate refuses
 _WAIT = re.compile(r"wait(?:=([0-9]{1,3}))?", re.ASCII)
+_SPAN = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s?)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,11 @@ def read_prediction(request: Request, body: object) -> PredictionAsked:
         input=given,
         version=version,
         wait_s=wait_seconds(request.headers.get("prefer", "")),
-        asked=replace(read_asked(request), webhook_url=_webhook(body)),
+        asked=replace(
+            read_asked(request),
+            webhook_url=_webhook(body),
+            cancel_within_s=life_seconds(request.headers.get("cancel-after")),
+        ),
     )
 
 
@@ -51,6 +57,19 @@ def wait_seconds(prefer: str) -> int:
         if match is not None:
             return min(LONGEST_WAIT, max(1, int(match[1] or LONGEST_WAIT)))
     return 0
+
+
+def life_seconds(text: str | None) -> int | None:
+    """Of a `Cancel-After` header: seconds, or hours, minutes and seconds such as `1h30m45s`; None without one."""
+    if text is None:
+        return None
+    match = _SPAN.fullmatch(text.strip().lower())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if total < SHORTEST_LIFE:
+        why = f"expected at least {SHORTEST_LIFE} seconds, such as 90, 30s or 1h30m"
+        raise InvalidInput(Problem(loc=("header", "cancel-after"), msg=why, type="value_error", input=text[:100]))
+    return total
 
 
 def _webhook(body: dict[str, Any]) -> str | None:

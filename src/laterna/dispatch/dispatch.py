@@ -300,6 +300,10 @@ class Dispatch:
         for request_id in await self._requests.reclaim():
             self._take_back(request_id)
             self._board.changed(request_id)
+        for request_id, lease in (await self._requests.cancel_outlived()).items():
+            if lease is not None:
+                await self.cancel(lease)
+            self._board.changed(request_id)
         longest = self._settings.generation_seconds
         now = self._clock.monotonic_ns()
         for worker, window in self.windows.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, literal_column, or_, select, update
 
+from laterna.contracts.messages import Lease
 from laterna.errors import StartTimeout
 from laterna.queue import charging, events
 from laterna.queue.ending import Ending, cancelled, give_back, poisoned, retry, settle
@@ -40,6 +41,18 @@ _TOO_LATE_TO_FINISH = (
     .limit(AT_ONCE)
 )
 
+# Requests that their owner gave a time to live, which has passed.
+_OUTLIVED = (
+    select(*FIELDS)
+    .where(
+        requests.c.cancel_by_us.is_not(None),
+        requests.c.cancel_by_us <= bindparam("now"),
+        requests.c.cancel_us.is_(None),
+        _UNSETTLED,
+    )
+    .limit(AT_ONCE)
+)
+
 _ASK_CANCEL = (
     update(requests)
     .where(requests.c.id == bindparam("request"), requests.c.cancel_us.is_(None))
@@ -55,6 +68,7 @@ _ANYTHING = select(
         )
     )
 )
+_ANY_OUTLIVED = select(_OUTLIVED.with_only_columns(literal_column("1")).limit(1).exists())
 
 
 def anything_to_do(connection: Connection, now_us: int) -> bool:
@@ -75,6 +89,21 @@ def reclaim(connection: Connection, now_us: int) -> list[str]:
         _expire(connection, found, "it still waited when its deadline passed", now_us)
         changed.append(found.id)
     return changed
+
+
+def any_outlived(connection: Connection, now_us: int) -> bool:
+    """Whether `cancel_outlived` would change a row."""
+    return bool(connection.execute(_ANY_OUTLIVED, {"now": now_us}).scalar())
+
+
+def cancel_outlived(connection: Connection, now_us: int) -> dict[str, Lease | None]:
+    """End what has not settled in the time that its owner gave, as `cancel` does; the leases of whose workers must be
+    told, by request.
+    """
+    found = _rows(connection, _OUTLIVED, now_us)
+    for one in found:
+        _cancel(connection, one, now_us, "the time that its owner gave has passed")
+    return {one.id: None if one.state in WAITING else one.lease for one in found}
 
 
 def recover(connection: Connection, now_us: int) -> list[str]:
@@ -109,13 +138,18 @@ def cancel(connection: Connection, tenant: str, request_id: str, now_us: int) ->
     found = owned(connection, tenant, request_id)
     if found is None or found.state == SETTLED:
         return found, False
+    return found, _cancel(connection, found, now_us, "its owner asked for its end")
+
+
+def _cancel(connection: Connection, found: Entry, now_us: int, why: str) -> bool:
+    """Whether it is settled now; else its worker has it."""
     if found.state in WAITING:
         settle(connection, found, cancelled(), now_us)
-        return found, True
+        return True
     if not found.cancelled:
-        connection.execute(_ASK_CANCEL, {"request": request_id, "now": now_us})
-        events.append(connection, request_id, now_us, events.CANCEL_ASKED, "its owner asked for its end")
-    return found, False
+        connection.execute(_ASK_CANCEL, {"request": found.id, "now": now_us})
+        events.append(connection, found.id, now_us, events.CANCEL_ASKED, why)
+    return False
 
 
 def _expire(connection: Connection, found: Entry, message: str, now_us: int) -> None:

@@ -49,6 +49,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "state": SCHEDULED if scheduled else QUEUED,
         "start_by_us": asked.start_by_us,
         "finish_by_us": asked.finish_by_us,
+        "cancel_by_us": asked.cancel_by_us,
         "not_before_us": asked.not_before_us,
         "idempotency_key": asked.idempotency_key,
         "tags": tags,

@@ -23,9 +23,10 @@ from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
-from laterna.requests import expiry, listing, metering, outbox, settlement, views
+from laterna.requests import expiry, history, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.attempts import Attempt, attempts_of
+from laterna.requests.history import Past, PastPage, Which
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Answer, Delivery, Try, Webhook
 from laterna.requests.places import Places
@@ -46,6 +47,8 @@ __all__ = [
     "LogLine",
     "Output",
     "Page",
+    "Past",
+    "PastPage",
     "Receipt",
     "RequestView",
     "Requests",
@@ -56,6 +59,7 @@ __all__ = [
     "UsageLine",
     "Waiting",
     "Webhook",
+    "Which",
     "neutral_body",
 ]
 
@@ -145,6 +149,10 @@ class Requests:
     async def page(self, tenant: str, cursor: str | None = None, limit: int = 50, which: Filter = ALL) -> Page:
         """A page of the tenant's requests, newest first. Raises InvalidInput for a bad cursor."""
         return await self._store.read(lambda c: listing.page_of(c, tenant, cursor, limit, which))
+
+    async def history(self, tenant: str, which: Which, cursor: str | None = None, limit: int = 50) -> PastPage:
+        """A page of the tenant's settled requests. Raises InvalidInput for a bad cursor."""
+        return await self._store.read(lambda c: history.history_of(c, tenant, which, cursor, limit))
 
     async def cancel(self, tenant: str, request_id: str) -> CancelResult:
         """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.
@@ -254,6 +262,13 @@ class Requests:
         if not await self._store.read(lambda c: upkeep.anything_to_do(c, now)):
             return []
         return await self._store.write(lambda c: upkeep.reclaim(c, now))
+
+    async def cancel_outlived(self) -> dict[str, Lease | None]:
+        """Cancel what has not settled in the time that its owner gave; the leases of whose workers must be told."""
+        now = self._clock.now_us()
+        if not await self._store.read(lambda c: upkeep.any_outlived(c, now)):
+            return {}
+        return await self._store.write(lambda c: upkeep.cancel_outlived(c, now))
 
     async def recover(self) -> list[str]:
         """Take back every lease of a server that is gone; for the start, before anything is leased."""

@@ -28,6 +28,7 @@ class Submission:
     max_attempts: int | None = None  # absent: the server's setting; 1 for no retries
     start_by_us: int | None = None  # it expires when it has not begun by then
     finish_by_us: int | None = None  # it expires when it still waits by then
+    cancel_by_us: int | None = None  # it is cancelled when it has not settled by then
     not_before_us: int | None = None  # it waits at least until then
     max_queue_length: int | None = None  # refuse it where so many wait for the same model already
     idempotency_key: str | None = None  # a second submission with the same key gives the first one's receipt

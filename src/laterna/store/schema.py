@@ -129,6 +129,7 @@ requests = Table(
     Column("price_unit", Text),  # what the quote is for; absent: written by an earlier version, as the two below
     Column("unit_nano", BigInteger),  # of the currency, for one of it
     Column("quantity_micro", BigInteger),  # millionths of the unit that were quoted
+    Column("cancel_by_us", Moment),  # cancelled unless it has settled by then, waiting or running
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),
@@ -161,6 +162,11 @@ _where("ix_requests_lease", requests.c.lease_expires_us, condition="lease_expire
 _where("ix_requests_worker", requests.c.lease_worker, condition="lease_worker IS NOT NULL")
 _where("ix_requests_start_by", requests.c.start_by_us, condition="start_by_us IS NOT NULL AND state <> 'settled'")
 _where("ix_requests_finish_by", requests.c.finish_by_us, condition="finish_by_us IS NOT NULL AND state <> 'settled'")
+_where(
+    "ix_requests_cancel_by",
+    requests.c.cancel_by_us,
+    condition="cancel_by_us IS NOT NULL AND cancel_us IS NULL AND state <> 'settled'",
+)
 _where("ix_requests_expires", requests.c.expires_us, condition="expires_us IS NOT NULL AND state = 'settled'")
 _where(
     "ix_requests_held",  # what quotes hold of their tenant's budget
