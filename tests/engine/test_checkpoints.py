@@ -267,7 +267,7 @@ def snapshot(name: str, latent: torch.Tensor) -> Snapshot:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_snapshot_comes_back_as_it_was(dtype: torch.dtype) -> None:
     given = snapshot("a", torch.randn(4, 8, 8).to(dtype).transpose(0, 2))
-    found = decode(encode(given))
+    found = decode(b"".join(encode(given)))
     assert (found.lease, found.identity, found.spent) == (given.lease, given.identity, given.spent)
     assert {index: state.step for index, state in found.samples.items()} == {0: 1, 2: 3}
     assert torch.equal(found.samples[0].latent, given.samples[0].latent)

@@ -117,7 +117,8 @@ class Checkpoints:
         begun = time.thread_time()
         new = self._folder / f"{request_id}.{os.getpid()}.new"
         try:
-            new.write_bytes(encode(snapshot))
+            with new.open("wb") as file:
+                file.writelines(encode(snapshot))
             os.replace(new, self._path(request_id))
         except (OSError, RuntimeError) as error:
             log.warning("the checkpoint of request %s could not be written: %s", request_id, error)

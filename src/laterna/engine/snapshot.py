@@ -8,7 +8,8 @@ and schedules are not in it: encoding makes the same ones again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +24,7 @@ from laterna.engine.sample import Sample
 from laterna.families.caching import Cache
 from laterna.samplers.sampler import restore, tensors
 
-CHECKSUM_BYTES = 16
-_LENGTH_BYTES = 4  # of the JSON part, big endian
+_NUMBER_BYTES = 4  # of the checksum and of the length of the JSON part, big endian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def identity(job: Generation, model: ModelRef, plan: str) -> Identity:
-    return Identity(job=_digest(msgspec.json.encode(job)).hex(), model=model.name, plan=plan)
+    return Identity(
+        job=hashlib.blake2b(msgspec.json.encode(job), digest_size=16).hexdigest(), model=model.name, plan=plan
+    )
 
 
 def differences(one: Identity, other: Identity) -> list[str]:
@@ -102,8 +104,8 @@ def put_back(sample: Sample, state: State) -> None:
         sample.cache = replace(state.cache, **moved)
 
 
-def encode(snapshot: Snapshot) -> bytes:
-    """Checksum, length, JSON and tensors. Copies from the device: not for the engine's thread."""
+def encode(snapshot: Snapshot) -> list[bytes]:
+    """Checksum, length, JSON and tensors, in parts. Copies from the device: not for the engine's thread."""
     head = msgspec.json.encode(
         _Head(
             lease=snapshot.lease,
@@ -118,18 +120,18 @@ def encode(snapshot: Snapshot) -> bytes:
         for index, state in snapshot.samples.items()
         for name, tensor in _named(state).items()
     }
-    body: bytes = len(head).to_bytes(_LENGTH_BYTES, "big") + head + save(named)
-    return _digest(body) + body
+    parts: list[bytes] = [len(head).to_bytes(_NUMBER_BYTES, "big") + head, save(named)]
+    return [_checksum(parts), *parts]
 
 
 def decode(data: bytes) -> Snapshot:
     """Raises ValueError where it is not whole or not ours."""
-    checksum, body = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
-    if _digest(body) != checksum:
+    checksum, body = data[:_NUMBER_BYTES], data[_NUMBER_BYTES:]
+    if _checksum([body]) != checksum:
         raise ValueError("snapshot: its checksum is wrong")
-    end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
+    end = _NUMBER_BYTES + int.from_bytes(body[:_NUMBER_BYTES], "big")
     try:
-        head, named = msgspec.json.decode(body[_LENGTH_BYTES:end], type=_Head), load(body[end:])
+        head, named = msgspec.json.decode(body[_NUMBER_BYTES:end], type=_Head), load(body[end:])
         samples = {
             index: _state(step, _below(f"{index}.", named), head.caches.get(index))
             for index, step in head.steps.items()
@@ -167,5 +169,9 @@ def _numbers(cache: Cache) -> dict[str, int | float]:
     return {name: value for name, value in vars(cache).items() if isinstance(value, int | float)}
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=CHECKSUM_BYTES).digest()
+def _checksum(parts: Iterable[bytes]) -> bytes:
+    """Tells a torn file from a whole one."""
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part, found)
+    return found.to_bytes(_NUMBER_BYTES, "big")
