@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": set(),
     "families": {"samplers", "compiler", "lora"},
     "engine": {"families", "samplers", "scheduler"},
-    "worker": {"engine", "families", "lora", "media", "scheduler"},
+    "worker": {"compiler", "engine", "families", "lora", "media", "scheduler"},
     "fleet": set(),
     "dispatch": {"requests", "scheduler", "fleet", "catalog", "media"},
     "api": {"requests", "billing", "catalog", "media", "tenants", "store", "dispatch"},

@@ -19,7 +19,8 @@ def ref(name: str, size: int = 100) -> ModelRef:
 
 
 def window(name: str, memory: int = 1000, resident: tuple[str, ...] = ("m@1",), widening: int = 1) -> Window:
-    device = Ready(version=VERSION, pid=1, device=name, device_name=name, memory_bytes=memory, widening=widening)
+    wide = {"blank": widening}
+    device = Ready(version=VERSION, pid=1, device=name, device_name=name, memory_bytes=memory, widening=wide)
     return Window(worker=name, device=device, ready=True, resident=frozenset(resident))
 
 

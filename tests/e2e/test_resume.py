@@ -68,6 +68,11 @@ def resumed_step(server: Server, request: str, endpoint: str = SPRITE) -> int:
     return max(int(line.split()[5].strip(",")) for line in told.splitlines() if line.startswith("it goes on after"))
 
 
+def plan_digest(server: Server, request: str) -> str:
+    with sqlite3.connect(f"file:{server.settings.database}?mode=ro", uri=True) as connection:
+        return str(connection.execute("SELECT plan_digest FROM requests WHERE id = ?", (request,)).fetchone()[0])
+
+
 def denoise_calls(server: Server, request: str) -> int:
     with sqlite3.connect(f"file:{server.settings.database}?mode=ro", uri=True) as connection:
         query = "SELECT SUM(calls) FROM usage_lines WHERE request_id = ? AND stage = 'denoise'"
@@ -94,6 +99,7 @@ def test_killed_at_a_step_it_goes_on_there(servers: Start, victim: str, at: int,
         server = servers(*EVERY_STEP)
     assert np.array_equal(picture(server, request), undisturbed)
     assert resumed_step(server, request) >= saved
+    assert (server.data / "plans" / f"{plan_digest(server, request)}.json").exists()
     assert STEPS <= denoise_calls(server, request) <= STEPS + 1, "metered once, but for the step that was lost"
     assert server.stop() == 0
 

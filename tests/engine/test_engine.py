@@ -270,7 +270,7 @@ def test_a_model_is_counted_as_wide_as_the_device_loads_it() -> None:
     clock = SystemClock()
     assert Residency(TwoModels(), 1000, clock).load(_ref("one"), ()) is not None
     with pytest.raises(ModelTooLarge):
-        Residency(TwoModels(), 1999, clock, 2).load(_ref("one"), ())
+        Residency(TwoModels(), 1999, clock, lambda ref: 2).load(_ref("one"), ())
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,8 @@ def idle_fleet(count: int) -> LocalFleet:
 
 
 def ready(memory_bytes: int, widening: int = 1) -> Ready:
-    return Ready(version=VERSION, pid=1, device="x", device_name="x", memory_bytes=memory_bytes, widening=widening)
+    wide = {MODEL.family: widening}
+    return Ready(version=VERSION, pid=1, device="x", device_name="x", memory_bytes=memory_bytes, widening=wide)
 
 
 def test_nothing_is_refused_before_all_workers_are_known() -> None:
@@ -63,7 +64,7 @@ async def test_a_real_worker_says_what_it_has(tmp_path: Path) -> None:
     ear = Ear()
     async with fleet(tmp_path, ear) as running:
         known: Ready = await ear.until(Ready)
-        most = known.memory_bytes // known.widening
+        most = known.memory_bytes // known.widens(MODEL)
         assert running.refusal(msgspec.structs.replace(MODEL, resident_bytes=most)) is None
         assert running.refusal(msgspec.structs.replace(MODEL, resident_bytes=most + 1)) is not None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
 from laterna.billing.quotes import Price
 from laterna.errors import (
@@ -21,7 +21,7 @@ from laterna.errors import (
     RequestNotFound,
 )
 from laterna.requests.requests import Filter, Requests
-from laterna.store.schema import payloads, tenants
+from laterna.store.schema import payloads, requests, tenants
 from laterna.tenants.keys import DEFAULT_TENANT
 from tests.requests.conftest import SPENT, World, artifact, failed, finished, job, submission, world
 
@@ -543,5 +543,22 @@ def test_payloads_are_kept_until_settled(tmp_path: Path) -> None:
         request_id = await w.submit()
         with pytest.raises(NotFinished):
             await w.requests.delete_payloads(DEFAULT_TENANT, request_id)
+
+    play(tmp_path, scene)
+
+
+def test_the_plan_that_a_request_began_under_is_stored(tmp_path: Path) -> None:
+    """That of its last beginning: under another plan it starts over."""
+
+    async def scene(w: World) -> None:
+        request_id = await w.submit()
+        for plan in ("one", "other"):
+            [leased] = await w.requests.lease("cpu", 1)
+            assert await w.requests.started(leased.lease, plan)
+            stored = await w.store.read(
+                lambda c: c.execute(select(requests.c.plan_digest).where(requests.c.id == request_id)).scalar()
+            )
+            assert stored == plan
+            await w.requests.release([leased.lease])
 
     play(tmp_path, scene)

@@ -31,7 +31,7 @@ class Driven:
         self.heard: list[FromWorker] = []
         self.ours, theirs = socket.socketpair()
         self.ours.settimeout(PATIENCE_SECONDS)
-        station = Station(name="w", device="cpu", media=str(self.media), state=str(folder), threads=1, **places)
+        station = Station(name="w", device="cpu", media=str(self.media), state=str(folder), **{"threads": 1, **places})
         command = [sys.executable, "-m", "laterna.worker", str(theirs.fileno()), msgspec.json.encode(station).decode()]
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()

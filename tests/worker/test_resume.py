@@ -24,6 +24,7 @@ from laterna.contracts.messages import (
     Finished,
     FromWorker,
     Lease,
+    Note,
     Progress,
     Resumed,
     Started,
@@ -111,6 +112,27 @@ def test_killed_at_a_step_it_goes_on_there_and_paints_the_same(
         assert sum(spent.calls for spent in both if spent.stage == "denoise") == 2 * STEPS, "for two samples"
         for one, other in zip(pixels(driven, said), undisturbed, strict=True):
             assert np.array_equal(one, other)
+
+
+def test_under_another_plan_it_starts_over_and_says_so(tmp_path: Path) -> None:
+    """One more thread is another plan."""
+    first, second = asked("a"), asked("a", attempt=2)
+    with worker(tmp_path, checkpoint_seconds=0) as driven:
+        driven.send(first)
+        before = driven.until(Started, first.lease).plan
+        driven.until(Progress, first.lease, step_is(10))
+        wait_until_saved(tmp_path / "checkpoints" / "a.state", 10)
+        kill(driven)
+    with worker(tmp_path, checkpoint_seconds=0, threads=2) as driven:
+        driven.send(second)
+        after = driven.until(Started, second.lease).plan
+        assert isinstance(driven.ended(second.lease), Finished)
+        assert steps(driven, second.lease) == list(range(1, STEPS + 1))
+        told = [said.message for said in driven.about(second.lease) if isinstance(said, Note)]
+        assert [message for message in told if "starts over" in message and "plan changed" in message]
+    assert before != after
+    for digest in (before, after):
+        assert (tmp_path / "plans" / f"{digest}.json").exists()
 
 
 def test_told_to_stop_it_saves_whatever_its_cadence(tmp_path: Path) -> None:

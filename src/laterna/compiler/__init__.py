@@ -7,13 +7,14 @@ left as they are.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from laterna.compiler.convolutions import pack_convolutions
-from laterna.compiler.linears import steady_linears
+from laterna.compiler.linears import enough_rows, steady_linears
 from laterna.compiler.norms import steady_norms
 
-__all__ = ["prepare"]
+__all__ = ["kernels", "prepare"]
 
 
 def prepare(network: nn.Module) -> None:
@@ -24,3 +25,12 @@ def prepare(network: nn.Module) -> None:
     pack_convolutions(network)
     steady_linears(network)
     steady_norms(network)
+
+
+def kernels(place: torch.device, dtype: torch.dtype) -> tuple[str, ...]:
+    """What `prepare` makes of networks there, in words that a change of their answers' last bits must change."""
+    if place.type != "cpu":
+        return ()
+    packed = ("packed convolutions",) if torch._C._has_mkldnn else ()
+    linears = f"linear layers of {enough_rows(torch.get_num_threads())} rows or more"
+    return (*packed, linears, "channels-first norms") if dtype == torch.float32 else ("channels-first norms",)

@@ -58,13 +58,18 @@ class Ready(_Message, frozen=True, kw_only=True, tag="ready"):
     device: str  # cpu, cuda:0, ...
     device_name: str  # for people
     memory_bytes: int  # what models may occupy together
-    widening: int = 1  # how many times a model takes here the 16 bits a number that its card counts with
+    widening: dict[str, int] = {}  # family -> how many times its models take here the 16 bits a number of their cards
+
+    def widens(self, model: ModelRef) -> int:
+        """How many times the model takes here the bytes that its card says."""
+        return self.widening.get(model.family, 1)
 
 
 class Started(_Message, frozen=True, kw_only=True, tag="started"):
     """The first device call for the request is about to run."""
 
     lease: Lease
+    plan: str = ""  # digest of the engine's plan for its model; empty where there is none
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

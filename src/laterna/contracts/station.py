@@ -26,13 +26,18 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # of the worker, for logs
     device: str  # cpu, cuda:0, ...
     media: str  # folder of the media store
-    state: str  # folder for what the worker learns (costs) and saves (checkpoints)
+    state: str  # folder for what the worker learns (costs), chooses (plans) and saves (checkpoints)
     memory_gb: float = 0.0  # for models; 0 means a safe share of what there is
     threads: int = 0  # CPU threads; 0 means one a core
     adapters: Adapters | None = None  # absent: models are served without any
 
     checkpoint_seconds: float = 1.0  # least time between two saves of a request; 0 saves before every step
     hang_seconds: float = 60.0  # that a device call may last whatever was predicted
+
+    @property
+    def plans(self) -> Path:
+        """How models are run, chosen once; shared by all workers."""
+        return Path(self.state) / "plans"
 
     @property
     def checkpoints(self) -> Path:

@@ -23,18 +23,25 @@ class Traits:
     samplers: tuple[str, ...]
     grain: int = 8  # pixels; sides are multiples of it, with the autoencoders of the published checkpoints
     adapters: bool = True  # whether its layers take LoRAs
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")  # exact enough for its pictures; of equally fast ones the first
 
 
 TRAITS = {  # family -> its traits
     "blank": Traits(samplers=(*DIFFUSION_SAMPLERS, *FLOW_SAMPLERS), adapters=False),
     "flux": Traits(samplers=FLOW_SAMPLERS, grain=16),
-    "stable_diffusion": Traits(samplers=DIFFUSION_SAMPLERS),
+    # float16 is nearer to float32 than bfloat16, but its range is too small for the numbers of some fine-tuned models.
+    "stable_diffusion": Traits(samplers=DIFFUSION_SAMPLERS, dtypes=("float32", "bfloat16", "float16")),
 }
 
 
 def family_names() -> tuple[str, ...]:
     """All that can be loaded, our own and those of installed packages."""
     return tuple(sorted({*TRAITS, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def dtypes_of(family: str) -> tuple[str, ...]:
+    """The types of numbers that its networks may compute in; a package's family is trusted with what most are."""
+    return TRAITS[family].dtypes if family in TRAITS else Traits.dtypes
 
 
 def most_steps(sampler: str) -> int:

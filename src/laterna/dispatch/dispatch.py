@@ -228,7 +228,7 @@ class Dispatch:
         lease = message.lease
         if isinstance(message, Started):
             holding.begun_ns = self._clock.monotonic_ns()
-            await self._requests.started(lease)
+            await self._requests.started(lease, message.plan)
             self._board.changed(lease.request_id)
         elif isinstance(message, Resumed):
             await self._requests.note(lease, "INFO", f"it goes on after step {message.step}, where it was saved")

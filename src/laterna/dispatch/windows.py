@@ -54,7 +54,7 @@ class Window:
     def fits(self, model: ModelRef) -> bool:
         """Whether the model could be in the device's memory, at least alone. False where nothing is known of it."""
         device = self.device
-        return device is not None and misfit(model, device.memory_bytes, device.widening) is None
+        return device is not None and misfit(model, device.memory_bytes, device.widens(model)) is None
 
     def unbegun(self) -> list[Holding]:
         """What it holds and has not begun with."""

@@ -83,6 +83,7 @@ class Engine:
         self._policy = policy
         self._clock = clock
         self._audience = audience
+        self._plan_of = plan_of
         self._keeper = Keeper(checkpoints, plan_of, clock, audience.say)
         self._ran: set[tuple[str, str]] = set()  # model and stage of calls that came to an end
         self.running: Running | None = None  # the call that the device is busy with; may be read by any thread
@@ -263,7 +264,7 @@ class Engine:
         for run in {sample.run for sample in members}:
             if run.started_ns is None:
                 run.started_ns = self._clock.monotonic_ns()
-                self._audience.say(Started(lease=run.order.lease))
+                self._audience.say(Started(lease=run.order.lease, plan=self._plan_of(run.order.model)))
 
     def _call(self, stage: str, family: Family, members: Sequence[Sample]) -> tuple[Callable[[], None], list[float]]:
         """The device call: how to settle it, and the share of a whole call's work that each member took.

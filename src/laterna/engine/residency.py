@@ -16,6 +16,7 @@ from laterna.engine.memory import free_memory
 from laterna.families.family import Family
 
 Loader = Callable[[ModelRef], Family]
+Widening = Callable[[ModelRef], int]
 
 
 @dataclass(kw_only=True)
@@ -28,11 +29,15 @@ class Resident:
         return self.load_s / max(1e-3, (now_ns - self.used_ns) / 1e9)
 
 
+def _not_at_all(ref: ModelRef) -> int:
+    return 1
+
+
 class Residency:
     """The models in memory, by id and revision."""
 
-    def __init__(self, load: Loader, budget_bytes: int, clock: Clock, widening: int = 1) -> None:
-        """`widening`: how many times a model takes the 16 bits a number that its card counts with."""
+    def __init__(self, load: Loader, budget_bytes: int, clock: Clock, widening: Widening = _not_at_all) -> None:
+        """`widening`: how many times each model takes the 16 bits a number that its card counts with."""
         self._load = load
         self._widening = widening
         self._budget = budget_bytes
@@ -55,10 +60,10 @@ class Residency:
 
         Raises WeightsError: unreadable, unsafe, missing, or ModelTooLarge.
         """
-        too_large = misfit(ref, self._budget, self._widening)
+        too_large = misfit(ref, self._budget, self._widening(ref))
         if too_large is not None:
             raise too_large
-        if not self._make_room(ref.resident_bytes * self._widening, busy):
+        if not self._make_room(ref.resident_bytes * self._widening(ref), busy):
             return None
         begun = self._clock.monotonic_ns()
         family = self._load(ref)

@@ -201,5 +201,5 @@ class LocalFleet:
         ready = [one for one in hopeful if one is not None]
         if len(ready) < len(hopeful):
             return None
-        roomiest = max(ready, key=lambda one: one.memory_bytes / one.widening)
-        return misfit(model, roomiest.memory_bytes, roomiest.widening)
+        roomiest = max(ready, key=lambda one: one.memory_bytes / one.widens(model))
+        return misfit(model, roomiest.memory_bytes, roomiest.widens(model))

@@ -78,7 +78,7 @@ _START = (
         requests.c.lease_token == bindparam("lease"),
         requests.c.state == literal_column("'leased'"),
     )
-    .values(state=RUNNING, started_us=bindparam("now"))
+    .values(state=RUNNING, started_us=bindparam("now"), plan_digest=bindparam("plan"))
     .returning(requests.c.attempts)
 )
 _START_ATTEMPT = (
@@ -169,9 +169,9 @@ def _lease(connection: Connection, worker: str, rows: Sequence[Any], now_us: int
     return taken
 
 
-def start(connection: Connection, lease: Lease, now_us: int) -> bool:
-    """Its first device call begins. False for a stale lease, or one that began before."""
-    named = {"request": lease.request_id, "lease": lease.token, "now": now_us}
+def start(connection: Connection, lease: Lease, now_us: int, plan: str) -> bool:
+    """Its first device call begins, under that engine plan. False for a stale lease, or one that began before."""
+    named = {"request": lease.request_id, "lease": lease.token, "now": now_us, "plan": plan or None}
     attempt = connection.execute(_START, named).scalar()
     if attempt is None:
         return False

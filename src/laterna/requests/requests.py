@@ -199,10 +199,10 @@ class Requests:
             lambda c: leasing.lease_next(c, worker, most, now, self._lease_us), durable=False
         )
 
-    async def started(self, lease: Lease) -> bool:
-        """Its first device call begins. False for a stale lease."""
+    async def started(self, lease: Lease, plan: str = "") -> bool:
+        """Its first device call begins, under the engine plan of that digest. False for a stale lease."""
         now = self._clock.now_us()
-        return await self._store.write(lambda c: leasing.start(c, lease, now), durable=False)
+        return await self._store.write(lambda c: leasing.start(c, lease, now, plan), durable=False)
 
     async def note(self, lease: Lease, level: str, message: str) -> None:
         """A line for its owner's log."""

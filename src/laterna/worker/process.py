@@ -70,7 +70,7 @@ class Worker:
         self._held: dict[str, Lease] = {}  # by token: what the beats keep
         self._seen: list[Observation] = []
         self._over = threading.Event()
-        self._device = open_device(station.device, station.memory_gb, station.threads)
+        self._device = open_device(station.device, station.memory_gb, station.threads, station.plans)
         self._costs = CostModel.load(station.costs_file)
         self._learned = False  # whether there are costs that are not saved
         self._saved_ns = 0  # when they last were, monotonic
@@ -79,9 +79,9 @@ class Worker:
         self._library, self._fetching = self._adapters(clock)
         self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
         device, policy = self._device, Policy(clock, self._costs, Shares())
-        residency = Residency(self._load, device.memory_bytes, clock, device.widening)
+        residency = Residency(self._load, device.memory_bytes, clock, device.widens)
         self._checkpoints = Checkpoints(station.checkpoints, station.checkpoint_seconds)
-        self._engine = Engine(residency, policy, clock, self, self._checkpoints, lambda ref: device.digest)
+        self._engine = Engine(residency, policy, clock, self, self._checkpoints, lambda ref: device.plan(ref).digest)
 
     def serve(self) -> None:
         """Work until told to stop."""
@@ -160,7 +160,7 @@ class Worker:
         return Library(shelf, place.memory_bytes), Fetching(sources, self._prepare, self._say, self._fetched)
 
     def _load(self, ref: ModelRef) -> Family:
-        family = load_family(ref, self._device.place, self._device.dtype, self._library)
+        family = load_family(ref, self._device.place, self._device.dtype(ref), self._library)
         self._families[ref.name] = family
         return family
 
