@@ -18,8 +18,8 @@ import uvicorn
 from PIL import Image
 
 from laterna.api.app import create_app
-from laterna.api.fal_views import webhook_body
 from laterna.api.services import Services
+from laterna.api.webhook_bodies import webhook_body
 from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
 from laterna.clock import SystemClock
@@ -27,6 +27,7 @@ from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Preview, Progress
 from laterna.dispatch.etas import Eta
+from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore, new_key
@@ -111,6 +112,7 @@ class Api:
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
             files=self.files, keys=self.keys, books=self.books, tokens=self.tokens, media=self.media, eta=self._eta,
             progress=self._latest.get, jwks=SigningKeys.open(self.settings.data, clock).jwks,
+            webhook_secret=SharedSecrets.open(self.settings.data, clock).secret,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
             refusal=lambda model: self.refusals.get(model.id),
         )  # fmt: skip

@@ -387,6 +387,35 @@ def test_nobody_else_sees_a_prediction(api: Api) -> None:
         assert http.post(BY_MODEL, json={"input": {"prompt": "a"}}).status_code == 401
 
 
+def test_a_webhook_is_told_the_prediction(api: Api) -> None:
+    hook = {"webhook": "https://example.com/h"}
+    told = created(api, **hook, webhook_events_filter=["start", "completed"])
+    silent = created(api, **hook, webhook_events_filter=["logs"])
+    leased = api.take(told["id"])
+    api.note(leased, "half way")
+    api.finish(leased)
+    api.finish(api.take(silent["id"]))
+    due = {one.request_id: one for one in api.call(api.requests.due_webhooks(100))}
+    assert silent["id"] not in due
+    body = json.loads(api.call(api.requests.webhook_body(due[told["id"]])))
+    assert {name: value for name, value in body.items() if name not in ("output", "urls", "logs")} == {
+        name: value for name, value in got(api, told["id"]).items() if name not in ("output", "urls", "logs")
+    }
+    assert body["logs"] == "half way\n"
+    with api.http(key=None) as http:
+        assert http.get(body["output"][0]).status_code == 200
+
+
+def test_a_tenants_webhook_secret_is_its_own(api: Api) -> None:
+    path = "/replicate/v1/webhooks/default/secret"
+    with client(api) as mine, client(api, key=api.stranger()) as theirs, api.http(key=None) as nobody:
+        first, other = mine.get(path).json()["key"], theirs.get(path).json()["key"]
+        assert nobody.get(path).status_code == 401
+    assert first != other
+    assert first.startswith("whsec_")
+    assert first.count("_") == 1
+
+
 def test_input_reaches_the_endpoint_as_it_is(api: Api) -> None:
     told = created(api, input={"prompt": "x", "seed": 5, "num_images": 3, "negative_prompt": "rain"})
     job = api.take(told["id"]).generation

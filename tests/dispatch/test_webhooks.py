@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from laterna.dispatch import webhooks
+from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import PER_HOST, Webhooks
 from laterna.errors import EndpointNotFound, Unavailable
 from laterna.media.fetch import Fetcher
 from laterna.requests.outbox import RETRY_SECONDS
-from laterna.requests.requests import Delivery, Requests, RequestView, Try, Webhook
+from laterna.requests.requests import Delivery, Requests, Told, Try, Webhook
 from laterna.tenants.keys import DEFAULT_TENANT
 from tests.media.sites import Handler, page, site
 from tests.requests.conftest import World, finished, world
@@ -32,7 +33,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def delivering(w: World, requests: Requests | None = None) -> AsyncIterator[None]:
     fetcher, keys = Fetcher(allow=(ip_network("127.0.0.0/8"),)), SigningKeys.open(w.settings.data, w.clock)
-    task = asyncio.create_task(Webhooks(requests or w.requests, fetcher, keys, w.clock).run())
+    shared = SharedSecrets.open(w.settings.data, w.clock)
+    task = asyncio.create_task(Webhooks(requests or w.requests, fetcher, keys, shared, w.clock).run())
     try:
         yield
     finally:
@@ -116,10 +118,10 @@ class Bodies:
     def __init__(self) -> None:
         self.broken = True
 
-    def __call__(self, view: RequestView) -> bytes:
-        if self.broken and view.endpoint == "gone":
+    def __call__(self, about: Told) -> bytes:
+        if self.broken and about.view.endpoint == "gone":
             raise EndpointNotFound("no such model any more")
-        if self.broken and view.endpoint == "bug":
+        if self.broken and about.view.endpoint == "bug":
             raise ZeroDivisionError("a bug")
         return b"{}"
 

@@ -5,12 +5,15 @@ its signature by the keys that it finds where fal's receivers look.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from replicate.webhook import Webhooks, WebhookSigningSecret
 
 from tests.dispatch.receiver import Receiver
 from tests.e2e.conftest import Server, laterna, wait_for
@@ -18,6 +21,12 @@ from tests.e2e.conftest import Server, laterna, wait_for
 FETCH = (
     "from urllib.request import urlopen; print(urlopen('https://rest.fal.ai/.well-known/jwks.json').read().decode())"
 )
+SENDER = """
+import json, replicate
+made = replicate.predictions.create(model="test/blank", input={{"prompt": "x", "seed": 4}}, webhook="{url}",
+                                    webhook_events_filter=["completed"])
+print(json.dumps([made.id, replicate.webhooks.default.secret().key]))
+"""
 
 
 class Listener(ThreadingHTTPServer):
@@ -91,4 +100,26 @@ def test_a_webhook_is_told_until_it_listens_and_its_receiver_believes_it(
     assert body == bodies[0]
     assert not receiver.verifies(headers, body), "it still has the key that was made void"
     assert Receiver(lambda: keys(server)).verifies(headers, body)
+    assert server.stop() == 0
+
+
+def test_replicates_receivers_believe_a_prediction_that_ended(
+    servers: Callable[..., Server], listener: Listener, tmp_path: Path
+) -> None:
+    server = servers("--set", "fetch_allow=127.0.0.0/8")
+    path = tmp_path / "app.py"
+    path.write_text(SENDER.format(url=f"http://127.0.0.1:{listener.server_port}/hook"))
+    done = laterna(server.data, "exec", "--", sys.executable, str(path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    prediction, key = json.loads(done.stdout)
+    wait_for(lambda: len(listener.heard) >= 2, 30)
+    for headers, body in listener.heard:
+        secret = WebhookSigningSecret(key=key)
+        Webhooks.validate(headers=headers, body=body.decode(), secret=secret, tolerance=300)
+        assert not any(name.startswith("x-fal") for name in headers)
+    assert len({headers["webhook-id"] for headers, _ in listener.heard}) == 1
+    told = json.loads(listener.heard[0][1])
+    assert (told["id"], told["status"], told["input"]["seed"]) == (prediction, "succeeded", 4)
+    assert told["output"][0].startswith("https://localhost:")
+    assert told["urls"]["get"].endswith(f"/replicate/v1/predictions/{prediction}")
     assert server.stop() == 0

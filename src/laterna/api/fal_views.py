@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-
-import msgspec
 
 from laterna.api.errors import STATUS, error_body
 from laterna.api.hosts import Origin
@@ -113,16 +111,8 @@ def data_uri(content_type: str, data: bytes) -> str:
     return f"data:{content_type};base64,{base64.b64encode(data).decode()}"
 
 
-def webhook_body(catalog: Catalog, cdn: str) -> Callable[[RequestView], bytes]:
-    """What webhooks are told, in fal's shape.
-
-    Args:
-        cdn: where files are found by those who are told of a request that came without an address of ours.
-    """
-    return lambda view: msgspec.json.encode(_webhook(view, catalog, view.base_url or cdn))
-
-
-def _webhook(view: RequestView, catalog: Catalog, cdn: str) -> dict[str, Any]:
+def fal_webhook(view: RequestView, catalog: Catalog, cdn: str) -> dict[str, Any]:
+    """What a webhook is told."""
     body: dict[str, Any] = {"request_id": view.request_id, "gateway_request_id": view.request_id}
     if view.trouble is not None:
         return {**body, "status": "ERROR", "payload": trouble_body(view.trouble), "error": _invalid(view.trouble)}

@@ -27,11 +27,11 @@ from laterna.api.replicate_views import (
     file_data,
     file_urls,
     log_text,
+    makes_list,
     prediction_body,
 )
 from laterna.api.services import Services
-from laterna.catalog.cog import makes_several
-from laterna.errors import AlreadyCompleted, EndpointNotFound, InvalidInput, Problem
+from laterna.errors import AlreadyCompleted, InvalidInput, Problem
 from laterna.requests.requests import RequestView
 from laterna.requests.wait import until_settled
 from laterna.tenants.caller import Caller
@@ -128,7 +128,7 @@ class Replicate:
             view=view,
             input=await services.requests.raw_input(caller.tenant, view.request_id),
             output=await file_data(view, services, origin.cdn),
-            several=self._several(view),
+            several=makes_list(view, services.catalog),
             logs=log_text(await services.requests.logs(caller.tenant, view.request_id), progress),
         )
         token = stream_token(services, caller, view.request_id, LONGEST_SECONDS)
@@ -141,15 +141,10 @@ class Replicate:
         view = await requests.get(caller.tenant, request_id)
         given = await requests.raw_input(caller.tenant, request_id)
         output = file_urls(view, origin.cdn)
-        told = Prediction(view=view, input=given, output=output, several=self._several(view), logs="")
+        told = Prediction(
+            view=view, input=given, output=output, several=makes_list(view, self._services.catalog), logs=""
+        )
         return prediction_body(told, origin.site)
-
-    def _several(self, view: RequestView) -> bool:
-        """Whether its output is a list; of an endpoint that has left the catalogue, by how many there are."""
-        try:
-            return makes_several(self._services.catalog.endpoint(view.endpoint)[1])
-        except EndpointNotFound:
-            return len(view.outputs) > 1
 
 
 def _in_input(error: InvalidInput) -> InvalidInput:

@@ -33,6 +33,7 @@ class ReplicateCatalog:
         return [
             Route(f"{BASE}/account", self.account, methods=["GET"]),
             Route(f"{BASE}/hardware", self.hardware, methods=["GET"]),
+            Route(f"{BASE}/webhooks/default/secret", self.secret, methods=["GET"]),
             Route(f"{BASE}/models", self.models, methods=["GET"]),
             Route(f"{BASE}/models", self.search, methods=["QUERY"]),
             Route(f"{one}/versions/{{version}}", self.version, methods=["GET"]),
@@ -50,6 +51,11 @@ class ReplicateCatalog:
         """There is one kind: what this server has."""
         await caller_of(request, self._services)
         return JSONResponse([{"sku": "laterna", "name": "This server's devices"}])
+
+    async def secret(self, request: Request) -> Response:
+        """What the tenant's webhooks are signed with."""
+        caller = await caller_of(request, self._services)
+        return JSONResponse({"key": self._services.webhook_secret(caller.tenant)})
 
     async def models(self, request: Request) -> Response:
         """All models, in pages."""

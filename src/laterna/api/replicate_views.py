@@ -11,7 +11,10 @@ from laterna.api.dialects import REPLICATE
 from laterna.api.fal_views import data_uri
 from laterna.api.replicate_models import name_of, version_of
 from laterna.api.services import Services
+from laterna.catalog.catalog import Catalog
+from laterna.catalog.cog import makes_several
 from laterna.contracts.messages import Progress
+from laterna.errors import EndpointNotFound
 from laterna.requests.requests import LogLine, Output, RequestView
 from laterna.store.states import CANCELLED, OK, RUNNING
 
@@ -88,6 +91,14 @@ async def file_data(view: RequestView, services: Services, cdn: str) -> list[str
     if urls is None or cdn.startswith("https:"):
         return urls
     return [await _embedded(output, services, url) for output, url in zip(view.outputs, urls, strict=True)]
+
+
+def makes_list(view: RequestView, catalog: Catalog) -> bool:
+    """Whether its output is a list; of an endpoint that has left the catalogue, by how many files there are."""
+    try:
+        return makes_several(catalog.endpoint(view.endpoint)[1])
+    except EndpointNotFound:
+        return len(view.outputs) > 1
 
 
 def moment(time_us: int | None) -> str | None:

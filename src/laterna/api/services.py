@@ -51,6 +51,7 @@ class Services:
     canceller: Callable[[Lease], Awaitable[None]]  # tells the worker that holds the lease to stop
     watcher: Callable[[Lease], None]  # tells it that previews are wanted
     wake: Callable[[], None]  # tells dispatch that something may be leased
+    webhook_secret: Callable[[str], str]  # a tenant's, that its Replicate webhooks are signed with
     jwks: Callable[[], dict[str, Any]]  # the public keys of webhooks' signatures
     problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
     refusal: Callable[[ModelRef], LaternaError | None] = no_refusal  # why a model can never run here; None when it may

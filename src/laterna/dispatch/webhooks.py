@@ -15,6 +15,7 @@ from contextlib import suppress
 import structlog
 
 from laterna.clock import Clock
+from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
 from laterna.errors import AddressRefused, LaternaError
 from laterna.media.fetch import Fetcher
@@ -32,10 +33,13 @@ LATER_SECONDS = 120.0  # and at every further one
 class Webhooks:
     """The deliveries of one server."""
 
-    def __init__(self, requests: Requests, fetcher: Fetcher, keys: SigningKeys, clock: Clock) -> None:
+    def __init__(
+        self, requests: Requests, fetcher: Fetcher, keys: SigningKeys, shared: SharedSecrets, clock: Clock
+    ) -> None:
         self._requests = requests
         self._fetcher = fetcher
         self._keys = keys
+        self._shared = shared
         self._clock = clock
         self._under_way: dict[str, asyncio.Task[None]] = {}  # by the delivery's id
         self._hosts: Counter[str] = Counter()  # deliveries on their way to each
@@ -113,6 +117,12 @@ class Webhooks:
     async def _post(self, delivery: Delivery) -> int:
         """The receiver's status."""
         body = await self._requests.webhook_body(delivery)
-        headers = {"content-type": "application/json", **self._keys.headers(delivery.request_id, delivery.tenant, body)}
+        headers = {"content-type": "application/json", **self._signature(delivery, body)}
         patience = LATER_SECONDS if delivery.tries else FIRST_SECONDS
         return await self._fetcher.post(delivery.url, body, headers, timeout_s=patience)
+
+    def _signature(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+        """Headers by which its receiver knows who sent it, as the client's own platform sends them."""
+        if delivery.dialect == "replicate":
+            return self._shared.headers(delivery.id, delivery.tenant, body)
+        return self._keys.headers(delivery.request_id, delivery.tenant, body)

@@ -31,6 +31,7 @@ from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Answer, Delivery, Try, Webhook
 from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
+from laterna.requests.told import Told, told_of
 from laterna.requests.views import Output, RequestView, Trouble
 from laterna.store.ids import Ids, well_formed
 from laterna.store.states import SETTLED
@@ -53,6 +54,7 @@ __all__ = [
     "RequestView",
     "Requests",
     "Submission",
+    "Told",
     "Total",
     "Trouble",
     "Try",
@@ -74,8 +76,9 @@ class CancelResult:
     lease: Lease | None  # which worker's; absent when settled
 
 
-def neutral_body(view: RequestView) -> bytes:
+def neutral_body(about: Told) -> bytes:
     """A webhook's body for whoever has no shape of their own: id and outcome, no result."""
+    view = about.view
     told: dict[str, object] = {"request_id": view.request_id, "outcome": view.outcome}
     if view.trouble is not None:
         told["error"] = view.trouble.message
@@ -94,7 +97,7 @@ class Requests:
         store: Store,
         clock: Clock,
         settings: Settings,
-        webhook_body: Callable[[RequestView], bytes] = neutral_body,
+        webhook_body: Callable[[Told], bytes] = neutral_body,
         check: Callable[[Submission], None] = anything,
     ) -> None:
         """`check` raises Refused for what could not be in time, and lets the rest pass."""
@@ -292,7 +295,8 @@ class Requests:
 
     async def webhook_body(self, delivery: Delivery) -> bytes:
         """The JSON that it tells. Raises what the maker of bodies does, such as for a model no longer served here."""
-        return self._webhook_body(await self.get(delivery.tenant, delivery.request_id))
+        tenant, request_id = delivery.tenant, delivery.request_id
+        return self._webhook_body(await self._store.read(lambda c: told_of(c, self._places, tenant, request_id)))
 
     async def webhook_tried(self, delivery: Delivery, went: Try) -> None:
         """Note how a try went; one that was not taken is made again by `outbox.RETRY_SECONDS`."""

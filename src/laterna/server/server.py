@@ -14,9 +14,9 @@ from typing import Any
 import structlog
 
 from laterna.api.app import create_app
-from laterna.api.fal_views import webhook_body
 from laterna.api.hosts import FAL_HOSTS
 from laterna.api.services import Services
+from laterna.api.webhook_bodies import webhook_body
 from laterna.billing.books import Books
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock, SystemClock
@@ -25,6 +25,7 @@ from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.etas import Etas
 from laterna.dispatch.janitor import Janitor
+from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import Webhooks
 from laterna.errors import LaternaError
@@ -111,8 +112,9 @@ async def _work(
     stack.push_async_callback(fleet.stop)
     stack.push_async_callback(dispatch.stop)
     fetcher, signing = Fetcher(allow=settings.fetch_networks()), SigningKeys.open(settings.data, clock)
+    shared = SharedSecrets.open(settings.data, clock)
     _keep(stack, dispatch.run(), end)
-    _keep(stack, Webhooks(requests, fetcher, signing, clock).run(), end)
+    _keep(stack, Webhooks(requests, fetcher, signing, shared, clock).run(), end)
     _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run(), end)
     return Services(
         settings=settings,
@@ -131,6 +133,7 @@ async def _work(
         watcher=dispatch.watch,
         wake=dispatch.wake,
         jwks=signing.jwks,
+        webhook_secret=shared.secret,
         problem=fleet.problem,
         refusal=fleet.refusal,
     )
