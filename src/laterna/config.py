@@ -37,6 +37,8 @@ class Settings:
     data: Path = knob(Path(platformdirs.user_data_dir("laterna", False)), "Folder of the database, media and keys")
     host: str = knob("127.0.0.1", "Address to listen on")
     store: str = knob("", "PostgreSQL database, postgresql://user:password@host/name (default: a file in data)")
+    files: str = knob("", "Bucket for files, s3://name/prefix, with AWS_* variables (default: a folder in data)")
+    direct: bool = knob(False, "Send readers of generated files to the bucket, by addresses that expire")
     port: int = knob(8000, "Port for HTTP", ge=0, le=65535)
     tls_port: int = knob(8443, "Port for TLS", ge=0, le=65535)
     names: tuple[str, ...] = knob((), "Further host names that clients use for this server, comma-separated")
@@ -73,6 +75,11 @@ class Settings:
     @property
     def media(self) -> Path:
         return self.data / "media"
+
+    @property
+    def media_place(self) -> str:
+        """Of the media store: a folder or the URL of a bucket."""
+        return self.files or str(self.media)
 
     @property
     def cards_folder(self) -> Path:

@@ -84,10 +84,10 @@ def test_a_deleted_payload_is_gone_with_its_files(api: Api) -> None:
     request = api.done(num_images=2)
     with api.http() as http:
         urls = [made["url"] for made in http.get(f"/queue/test/blank/requests/{request}").json()["images"]]
-        kept = {path.name for path in api.media.folder.rglob("*") if is_key(path.name)}
+        kept = {path.name for path in api.settings.media.rglob("*") if is_key(path.name)}
         results = http.delete(f"{ONE}/{request}/payloads").json()["cdn_delete_results"]
         assert {(one["link"], one["exception"]) for one in results} == {(url, None) for url in urls}
-        left = {path.name for path in api.media.folder.rglob("*") if is_key(path.name)}
+        left = {path.name for path in api.settings.media.rglob("*") if is_key(path.name)}
         assert len(kept - left) == 2
         assert all(http.get(url).status_code == 404 for url in urls)
         assert http.delete(f"{ONE}/{request}/payloads").status_code == 200, "again does no harm"

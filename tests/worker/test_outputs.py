@@ -26,7 +26,7 @@ class Brittle(MediaStore):
         self._failures = failures
         self._puts = 0
 
-    def put_sync(self, key: str, data: bytes) -> None:
+    def put_sync(self, key: str, data: bytes, content_type: str | None = None) -> None:
         number, self._puts = self._puts, self._puts + 1
         if self._failures.get(number) is False:
             raise OSError("no space left")

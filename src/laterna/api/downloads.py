@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from laterna.api.services import Services
@@ -48,6 +48,11 @@ class Downloads:
     async def download(self, request: Request) -> Response:
         """The file, whole or in part."""
         file = await self._find(request.path_params["key"])
+        signed = self._services.media.signed_url(file.key) if self._services.settings.direct else None
+        if signed is not None and file.request_id is not None:
+            return RedirectResponse(
+                signed, 307, headers={"cache-control": "no-store", "referrer-policy": "no-referrer"}
+            )
         headers = _headers(file)
         if request.headers.get("if-none-match") in (headers["etag"], "*"):
             return Response(status_code=304, headers=headers)

@@ -25,7 +25,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # of the worker, for logs
     device: str  # cpu, cuda:0, ...
-    media: str  # folder of the media store
+    media: str  # the media store: a folder or the URL of a bucket
     state: str  # folder for what the worker learns (costs), chooses (plans) and saves (checkpoints)
     memory_gb: float = 0.0  # for models; 0 means a safe share of what there is
     threads: int = 0  # CPU threads; 0 means one a core

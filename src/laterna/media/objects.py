@@ -1,4 +1,4 @@
-"""Stored bytes by key: outputs and uploads, in a folder through obstore.
+"""Stored bytes by key: outputs and uploads, in a folder or a bucket of an S3-compatible store, through obstore.
 
 Keys are made here, at random, and nothing else is accepted as one, so that a key is a capability and can name no path.
 What a stored object is (content type, owner, expiry) belongs to its row in the database. Every object appears whole or
@@ -17,13 +17,17 @@ import re
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import obstore
-from obstore.store import LocalStore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
-from laterna.errors import FileNotFound, PayloadTooLarge
+from laterna.errors import ConfigError, FileNotFound, PayloadTooLarge
 
+SIGNED = timedelta(hours=1)  # for which a signed address is good
+AWAY = timedelta(minutes=3)  # for which a bucket may be
 LISTED = 500  # objects that a listing gives at a time
 PIECE = 1 << 20  # bytes of a streamed piece, at least
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -66,20 +70,36 @@ class Slice:
 
 
 class MediaStore:
-    """Objects in a folder. Raises FileNotFound where a key names nothing."""
+    """Objects in a folder or a bucket. Raises FileNotFound where a key names nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder = folder
-        self.store = LocalStore(folder)
+    def __init__(self, place: Path | str) -> None:
+        """A folder, which is made, or `s3://bucket/prefix`; the AWS_* variables say how to get in.
+
+        Raises ConfigError for a bucket's URL that is none.
+        """
+        self.folder: Path | None = None  # absent: it is a bucket
+        if isinstance(place, str) and "://" in place:
+            self.store: ObjectStore = _bucket(place)
+            return
+        self.folder = Path(place)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.store = LocalStore(self.folder)
 
     async def put(self, key: str, data: bytes) -> None:
         await asyncio.to_thread(self.put_sync, key, data)
 
-    def put_sync(self, key: str, data: bytes) -> None:
+    def put_sync(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        """`content_type`: as which a bucket gives it out."""
         path = object_path(key)
-        obstore.put(self.store, path, data)
+        typed = content_type is not None and self.folder is None
+        obstore.put(self.store, path, data, attributes={"Content-Type": str(content_type)} if typed else None)
         self.harden(path)
+
+    def signed_url(self, key: str) -> str | None:
+        """Where whoever has the address may read it for SIGNED; None for a folder."""
+        if not isinstance(self.store, S3Store):
+            return None
+        return str(obstore.sign(self.store, "GET", object_path(key), SIGNED))
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, limit_bytes: int) -> Stored:
         """Store what arrives, piece by piece. Raises PayloadTooLarge above the limit; nothing is kept then."""
@@ -164,9 +184,22 @@ class MediaStore:
 
     def harden(self, path: str) -> None:
         """Force an object and its name to the disk: a settled request must not lose its picture with the power."""
+        if self.folder is None:  # a bucket has it once it says so
+            return
         _sync(self.folder / path)
         _sync((self.folder / path).parent)
         _sync(self.folder)
+
+
+def _bucket(url: str) -> S3Store:
+    wrong = f"files: {url[:200]!r} is no bucket that can be used; expected s3://name/prefix, and AWS_* variables"
+    try:
+        store = from_url(url, retry_config={"max_retries": 100, "retry_timeout": AWAY})
+    except (BaseError, ValueError) as error:
+        raise ConfigError(f"{wrong}: {error}") from error
+    if not isinstance(store, S3Store):
+        raise ConfigError(wrong)
+    return store
 
 
 def too_large(limit_bytes: int) -> PayloadTooLarge:

@@ -99,9 +99,17 @@ class Parts:
             obstore.delete(self._store, item["path"])
 
     def _sweep(self, before_s: float) -> int:
+        if self._media.folder is None:
+            return self._sweep_bucket(before_s)
         # A process that dies while it writes leaves `name#1` behind, which obstore itself neither lists nor removes.
         begun = [*self._media.folder.rglob("*#*"), *(self._media.folder / FOLDER).rglob("*-*")]
         return sum(_drop_if_older(path, before_s) for path in begun)
+
+    def _sweep_bucket(self, before_s: float) -> int:
+        old = [item["path"] for item in self._listed(FOLDER) if item["last_modified"].timestamp() < before_s]
+        for path in old:
+            obstore.delete(self._store, path)
+        return len(old)
 
 
 def _drop_if_older(path: Path, before_s: float) -> bool:

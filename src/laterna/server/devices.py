@@ -17,7 +17,7 @@ def stations(settings: Settings) -> list[Station]:
         Station(
             name=f"{device.replace(':', '-')}",
             device=device,
-            media=str(settings.media),
+            media=settings.media_place,
             state=str(settings.data),
             memory_gb=settings.memory_gb,
             threads=settings.threads,

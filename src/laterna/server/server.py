@@ -98,7 +98,7 @@ async def _work(
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
     await keys.ensure_first(settings.key_file)
-    board, media = Board(), MediaStore(settings.media)
+    board, media = Board(), MediaStore(settings.media_place)
     workplaces = stations(settings)
     estimates = Estimates({station.name: station.costs_file for station in workplaces})
     etas = Etas(catalog, estimates, clock)

@@ -109,7 +109,7 @@ class Outputs:
         if not job.inline:
             key = new_key()
             kept.keys.append(key)
-            self._media.put_sync(key, data)
+            self._media.put_sync(key, data, content_type)
         kept.artifacts.append(
             Artifact(
                 index=index,

@@ -75,7 +75,7 @@ class Worker:
         self._learned = False  # whether there are costs that are not saved
         self._saved_ns = 0  # when they last were, monotonic
         self._clock = clock
-        self._outputs = Outputs(MediaStore(Path(station.media)), self._say, self._unstored)
+        self._outputs = Outputs(MediaStore(station.media), self._say, self._unstored)
         self._library, self._fetching = self._adapters(clock)
         self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
         device, policy = self._device, Policy(clock, self._costs, Shares())
@@ -156,7 +156,7 @@ class Worker:
         if place is None:
             return None, None
         shelf = Shelf(Path(place.cache), place.cache_bytes)
-        sources = Sources(place, shelf, MediaStore(Path(self._station.media)), clock)
+        sources = Sources(place, shelf, MediaStore(self._station.media), clock)
         return Library(shelf, place.memory_bytes), Fetching(sources, self._prepare, self._say, self._fetched)
 
     def _load(self, ref: ModelRef) -> Family:
