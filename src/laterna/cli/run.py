@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -38,13 +42,16 @@ def run(
     output = output or Path(endpoint.rsplit("/", 1)[-1] + ".png")
     _check_writable(output)
     with connect_or_start(settings) as client:
-        request = client.submit(endpoint, body)["request_id"]
+        request = ""
         try:
+            with _interrupted_afterwards():
+                request = client.submit(endpoint, body)["request_id"]
             cost = _watch(client, endpoint, request, console, show)
             result = client.get(f"/queue/{endpoint}/requests/{request}")
         except KeyboardInterrupt:
-            client.put(f"/queue/{endpoint}/requests/{request}/cancel")
-            print(f"cancelled {request}", file=sys.stderr)
+            if request:
+                client.put(f"/queue/{endpoint}/requests/{request}/cancel")
+                print(f"cancelled {request}", file=sys.stderr)
             return 130
         except Unavailable as error:
             raise Unavailable(f"{error.message} The request is kept: `laterna status {request}`") from error
@@ -55,6 +62,25 @@ def run(
             print(f"cost: {cost['amount']:.9f}".rstrip("0") + f" {cost['currency']}", file=sys.stderr)
     print(json.dumps(result, indent=2) if as_json else "\n".join(map(str, files)))
     return 0
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Hold the first Ctrl-C back until the block ends: what was submitted is known then, and can be cancelled."""
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            raise KeyboardInterrupt
+        held.append(number)
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _watch(client: Client, endpoint: str, request: str, console: Console, show: bool) -> dict[str, Any] | None:
