@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test test-all check fix bench docs
+.PHONY: setup run test test-all check fix bench docs page
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.stamp
@@ -40,3 +40,7 @@ bench: setup
 
 docs: setup
 	$(BIN)/python -m docs.build
+
+page:
+	npm ci --prefix web --silent --no-audit --no-fund
+	npm run --prefix web --silent build

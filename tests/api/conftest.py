@@ -25,10 +25,13 @@ from laterna.catalog.catalog import Catalog
 from laterna.clock import SystemClock
 from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
-from laterna.contracts.messages import Artifact, Failed, Finished, Lease, Preview, Progress
-from laterna.dispatch.etas import Eta
+from laterna.contracts.messages import Artifact, Failed, Finished, FromWorker, Lease, Preview, Progress
+from laterna.dispatch.estimates import Estimates
+from laterna.dispatch.etas import Eta, Etas
+from laterna.dispatch.floor import Floor
 from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
+from laterna.dispatch.windows import Window
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore, new_key
 from laterna.requests.files import Files
@@ -70,6 +73,16 @@ def picture(colour: tuple[int, int, int] = (200, 40, 40), kind: str = "PNG") -> 
     data = io.BytesIO()
     Image.new("RGB", (8, 8), colour).save(data, kind)
     return data.getvalue()
+
+
+class Silence:
+    """Hears workers and does nothing of it."""
+
+    async def heard(self, worker: str, message: FromWorker) -> None:
+        pass
+
+    async def lost(self, worker: str) -> None:
+        pass
 
 
 class Api:
@@ -114,7 +127,7 @@ class Api:
             progress=self._latest.get, jwks=SigningKeys.open(self.settings.data, clock).jwks,
             webhook_secret=SharedSecrets.open(self.settings.data, clock).secret,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
-            refusal=lambda model: self.refusals.get(model.id),
+            refusal=lambda model: self.refusals.get(model.id), floor=self._floor(catalog, clock),
         )  # fmt: skip
         config = uvicorn.Config(
             create_app(self.services), port=0, log_config=None, access_log=False, lifespan="off", proxy_headers=False,
@@ -133,6 +146,12 @@ class Api:
 
     def _eta(self, view: RequestView) -> Eta:
         return Eta(seconds=1.25, low_s=1.0, high_s=2.0)
+
+    def _floor(self, catalog: Catalog, clock: SystemClock) -> Floor:
+        estimates = Estimates({})
+        etas = Etas(catalog, estimates, clock)
+        self.windows: dict[str, Window] = {}  # what workers hold, as the floor tells of it
+        return Floor(Silence(), lambda: self.windows, estimates, etas, clock)
 
     async def _cancel(self, lease: Lease) -> None:
         self.cancelled.append(lease)

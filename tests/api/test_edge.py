@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import time
 from pathlib import Path
@@ -180,17 +179,3 @@ def test_health_and_readiness(api: Api) -> None:
         assert (http.get("/ready").status_code, http.get("/health").status_code) == (503, 200)
         assert http.get("/ready").json()["problem"] == "no worker is ready"
         api.problem = None
-
-
-def test_the_page_for_browsers(api: Api) -> None:
-    with api.http(key=None, accept="text/html,*/*") as http:
-        answer = http.get("/")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert "<script" not in answer.text
-    assert "test/blank" in answer.text
-    assert api.url in answer.text
-    assert not re.search(r"\$\w", answer.text.replace("$FAL_KEY", ""))
-    with api.http(key=None) as http:
-        assert http.get("/").json()["name"] == "laterna"

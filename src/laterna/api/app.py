@@ -19,6 +19,8 @@ from laterna.api.health import Health
 from laterna.api.hosts import Hosts
 from laterna.api.openai import OpenAI
 from laterna.api.page import Page
+from laterna.api.page_live import PageLive
+from laterna.api.page_views import PageViews
 from laterna.api.platform import Platform
 from laterna.api.platform_account import Account
 from laterna.api.platform_history import PlatformHistory
@@ -41,7 +43,7 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, PageViews, PageLive, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
         *(Platform, Pricing, Usage, Account, PlatformHistory, PlatformRequests),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),

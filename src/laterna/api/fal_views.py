@@ -83,6 +83,7 @@ def progress_body(progress: Progress, *, preview: bool) -> dict[str, Any]:
     }
     if preview and progress.preview is not None:
         body["preview"] = data_uri(progress.preview.content_type, progress.preview.data)
+        body["preview_index"] = progress.preview.index
     return body
 
 

@@ -13,6 +13,7 @@ from laterna.config import Settings
 from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import Lease, Progress
 from laterna.dispatch.etas import Eta
+from laterna.dispatch.floor import Floor
 from laterna.errors import LaternaError
 from laterna.media.objects import MediaStore
 from laterna.requests.files import Files
@@ -53,5 +54,6 @@ class Services:
     wake: Callable[[], None]  # tells dispatch that something may be leased
     webhook_secret: Callable[[str], str]  # a tenant's, that its Replicate webhooks are signed with
     jwks: Callable[[], dict[str, Any]]  # the public keys of webhooks' signatures
+    floor: Floor  # what devices do now
     problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
     refusal: Callable[[ModelRef], LaternaError | None] = no_refusal  # why a model can never run here; None when it may

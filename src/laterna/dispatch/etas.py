@@ -20,6 +20,7 @@ from laterna.scheduler.forecast import Backlog, Calibration, Eta, Load, Pace, St
 __all__ = ["Eta", "Etas"]
 
 WAITING, RUNNING = "waiting", "running"
+NORMAL = 1  # priority
 
 
 class Etas:
@@ -75,6 +76,14 @@ class Etas:
             return self._predict(view.request_id, _load_of(held), _phase(held))
         mine = self._mine(view.card_id, view.generation, view.tenant, view.priority, view.created_us)
         return None if mine is None else self._predict(view.request_id, mine, WAITING)
+
+    def would_take(self, tenant: str, card_id: str, job: Generation) -> Eta | None:
+        """When a request of normal priority would be done if it came now; None for a model that never ran here."""
+        mine = self._mine(card_id, job, tenant, NORMAL, self._clock.now_us())
+        if mine is None:
+            return None
+        kinds = kinds_of(WAITING, mine.priority, mine.left_s)
+        return self._calibration.eta(self._ahead_s(mine) + mine.left_s, kinds)
 
     def check(self, asked: Submission) -> None:
         """Raises DeadlineUnreachable for what would hardly begin, or end, by the moment that its owner gives."""

@@ -29,7 +29,9 @@ from laterna.requests.attempts import Attempt, attempts_of
 from laterna.requests.history import Past, PastPage, Which
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Answer, Delivery, Try, Webhook
+from laterna.requests.pictures import PictureFilter, PicturePage, pictures_of
 from laterna.requests.places import Places
+from laterna.requests.recent import Ended, recent
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.told import Told, told_of
 from laterna.requests.views import Output, RequestView, Trouble
@@ -156,6 +158,15 @@ class Requests:
     async def history(self, tenant: str, which: Which, cursor: str | None = None, limit: int = 50) -> PastPage:
         """A page of the tenant's settled requests. Raises InvalidInput for a bad cursor."""
         return await self._store.read(lambda c: history.history_of(c, tenant, which, cursor, limit))
+
+    async def pictures(self, tenant: str, which: PictureFilter, cursor: str | None, limit: int) -> PicturePage:
+        """A page of what was generated for the tenant, newest first. Raises InvalidInput for a bad cursor."""
+        now = self._clock.now_us()
+        return await self._store.read(lambda c: pictures_of(c, tenant, cursor, limit, which, now))
+
+    async def recent(self, since_us: int) -> list[Ended]:
+        """How the latest requests of all tenants went, as far as they ended since then: for an operator."""
+        return await self._store.read(lambda c: recent(c, since_us))
 
     async def cancel(self, tenant: str, request_id: str) -> CancelResult:
         """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.

@@ -24,6 +24,7 @@ from laterna.config import Settings
 from laterna.dispatch.dispatch import Dispatch
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.etas import Etas
+from laterna.dispatch.floor import Floor
 from laterna.dispatch.janitor import Janitor
 from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
@@ -105,7 +106,8 @@ async def _work(
     requests = Requests(store, clock, settings, webhook_body(catalog, cdn), etas.check)
     await requests.recover()
     dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
-    fleet = LocalFleet(workplaces, dispatch)
+    floor = Floor(dispatch, lambda: dispatch.windows, estimates, etas, clock)
+    fleet = LocalFleet(workplaces, floor)
     dispatch.attach(fleet)
     fleet.start()
     _keep(stack, fleet.watch(), end)
@@ -134,6 +136,7 @@ async def _work(
         wake=dispatch.wake,
         jwks=signing.jwks,
         webhook_secret=shared.secret,
+        floor=floor,
         problem=fleet.problem,
         refusal=fleet.refusal,
     )

@@ -1,0 +1,101 @@
+"""What the page asks for: the caller's own, in pages, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Api
+
+
+def get(api: Api, path: str, key: str | None = "") -> Any:
+    with api.http(key=key) as http:
+        answer = http.get(f"/api/page/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("path", ["session", "speeds", "pictures", "requests", "requests/x"])
+def test_nothing_is_told_without_a_key(api: Api, path: str) -> None:
+    with api.http(key=None) as http:
+        assert http.get(f"/api/page/{path}").status_code == 401
+
+
+def test_the_session_says_who_it_is(api: Api) -> None:
+    mine, other = get(api, "session"), get(api, "session", api.stranger())
+    assert (mine["operator"], other["operator"]) == (True, False)
+    assert mine["tenant"] != other["tenant"]
+    assert "ADMIN" in mine["scopes"]
+
+
+def test_an_estimate_prices_what_the_form_says(api: Api) -> None:
+    with api.http() as http:
+        answer = http.post("/api/page/estimate/test/blank", json={"prompt": "x", "num_images": 3})
+        wrong = http.post("/api/page/estimate/test/blank", json={"prompt": "x", "num_images": 99})
+    assert answer.json()["price"] == {"amount": 0.003, "currency": "USD"}
+    assert (wrong.status_code, wrong.json()["detail"][0]["loc"]) == (422, ["body", "num_images"])
+
+
+def test_the_gallery_has_every_picture_once_newest_first(api: Api) -> None:
+    made = [api.done(prompt=f"a wall of {n}", num_images=2) for n in range(3)]
+    seen: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = get(api, f"pictures?words=WALL+of&limit=2&cursor={cursor}")
+        seen += page["pictures"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert [one["request_id"] for one in seen[::2]] == made[::-1]
+    assert len({one["key"] for one in seen}) == 6
+    assert {one["index"] for one in seen[:2]} == {0, 1}
+    first = seen[0]
+    assert (first["asked"]["prompt"], first["endpoint_id"], first["width"]) == ("a wall of 2", "test/blank", 64)
+    with api.http(key=None) as http:
+        assert http.get(first["url"]).status_code == 200
+
+
+def test_the_gallery_is_filtered(api: Api) -> None:
+    api.done(prompt="filtered: 100% zebra")
+    api.done("test/blank/deep/down", prompt="filtered: okapi")
+    assert len(get(api, "pictures?words=filtered")["pictures"]) == 2
+    assert len(get(api, "pictures?words=100%25")["pictures"]) == 1
+    assert get(api, "pictures?words=seed")["pictures"] == [], "only prompts are searched"
+    deep = get(api, "pictures?words=filtered&endpoint_id=test/blank/deep/down")["pictures"]
+    assert [one["asked"]["prompt"] for one in deep] == ["filtered: okapi"]
+    moment = deep[0]["created_at"].replace("+", "%2B")
+    assert len(get(api, f"pictures?words=filtered&since={moment}")["pictures"]) == 1
+    assert len(get(api, f"pictures?words=filtered&until={moment}")["pictures"]) == 1
+
+
+def test_what_is_deleted_handed_over_or_anothers_is_not_in_the_gallery(api: Api) -> None:
+    gone = api.done(prompt="vanishing one")
+    api.done(prompt="vanishing two", sync_mode=True)
+    assert len(get(api, "pictures?words=vanishing")["pictures"]) == 1
+    assert get(api, "pictures?words=vanishing", api.stranger())["pictures"] == []
+    with api.http() as http:
+        assert http.delete(f"/platform/v1/models/requests/{gone}/payloads").status_code == 200
+    assert get(api, "pictures?words=vanishing")["pictures"] == []
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "limit=0", "limit=201", "since=today", "since=2026-01-01T00:00:00"])
+def test_wrong_queries_are_named(api: Api, query: str) -> None:
+    with api.http() as http:
+        answer = http.get(f"/api/page/pictures?{query}")
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", query.partition("=")[0]])
+
+
+def test_requests_are_listed_and_told(api: Api) -> None:
+    request = api.submit(prompt="a lynx", seed=7)
+    listed = get(api, "requests?state=queued")["requests"]
+    assert [(one["request_id"], one["prompt"]) for one in listed] == [(request, "a lynx")]
+    one = get(api, f"requests/{request}")
+    assert (one["position"], one["eta"]["seconds"], one["outputs"]) == (0, 1.25, [])
+    assert one["input"] == {"prompt": "a lynx", "seed": 7}
+    api.finish(api.take(request))
+    one = get(api, f"requests/{request}")
+    assert (one["outcome"], one["eta"], one["outputs"][0]["seed"]) == ("ok", None, 7)
+    with api.http(key=api.stranger()) as http:
+        assert http.get(f"/api/page/requests/{request}").status_code == 404
+        assert http.get("/api/page/requests?state=lost").status_code == 422
