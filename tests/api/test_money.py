@@ -16,6 +16,7 @@ from laterna.contracts.messages import Failed
 from tests.api.conftest import Api, running
 
 BASE = "/platform/v1"
+REPORTS = ("models/usage", "models/billing-events", "models/analytics", "account/usage", "account/billing")
 BAD_PAYMENTS: list[Any] = [
     {},
     {"amount": 0},
@@ -168,13 +169,35 @@ def test_reports_by_any_dimension_add_up_to_the_same(shop: Api, by: str) -> None
     assert all((name in rows[0]) == (dimension in by) for dimension, name in named.items())
 
 
+def test_analytics_count_what_happened(shop: Api) -> None:
+    with shop.http() as http:
+        body = http.get(f"{BASE}/models/analytics?{HOURS}&expand=summary,time_series").json()
+        some = http.get(
+            f"{BASE}/models/analytics?{HOURS}&endpoint_id=test/blank&expand=error_count,p50_duration"
+        ).json()
+        assert http.get(f"{BASE}/models/analytics?expand=cold_boot_count").status_code == 400
+        assert http.get(f"{BASE}/models/analytics?tenant_id=all&{HOURS}").status_code == 200
+    one = next(result for result in body["summary"] if result["endpoint_id"] == "test/blank")
+    parts = ("success_count", "user_error_count", "error_count")
+    assert one["request_count"] == sum(one[name] for name in parts) >= 4
+    assert one["error_count"] == one["runtime_error_count"] == 1
+    assert one["user_error_count"] >= 1
+    assert one["p50_duration"] == one["p99_duration"] == 0.75
+    assert one["total_billable_duration"] == 0.75 * one["success_count"]
+    assert one["p99_prepare_duration"] > 0
+    counted = [result["request_count"] for bucket in body["time_series"] for result in bucket["results"]]
+    assert sum(counted) == sum(result["request_count"] for result in body["summary"])
+    [result] = [result for bucket in some["time_series"] for result in bucket["results"]]
+    assert result == {"endpoint_id": "test/blank", "error_count": 1, "p50_duration": 0.75}
+
+
 def test_a_customer_sees_its_own_and_the_operator_all(shop: Api) -> None:
     tenant, key = admin(shop, "customer")
     with shop.http(key=key) as http:
         assert http.post("/queue/test/blank", json={"prompt": "x"}).status_code == 200
         assert http.get(f"{BASE}/models/usage?{HOURS}&expand=summary").json()["summary"] == []
         for other in ("default", "all", "nobody"):
-            for path in ("models/usage", "models/billing-events", "account/usage", "account/billing"):
+            for path in REPORTS:
                 assert http.get(f"{BASE}/{path}?tenant_id={other}").status_code == 403
             assert http.get(f"{BASE}/account/invoices/2026-01?tenant_id={other}").status_code == 403
         assert http.put(f"{BASE}/account/limits", json={"monthly": 10**6}).status_code == 403

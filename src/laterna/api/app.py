@@ -23,6 +23,7 @@ from laterna.api.page_live import PageLive
 from laterna.api.page_views import PageViews
 from laterna.api.platform import Platform
 from laterna.api.platform_account import Account
+from laterna.api.platform_analytics import Analytics
 from laterna.api.platform_history import PlatformHistory
 from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
@@ -44,7 +45,7 @@ def create_app(services: Services) -> ASGIApp:
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
         *(Page, PageViews, PageLive, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
-        *(Platform, Pricing, Usage, Account, PlatformHistory, PlatformRequests),
+        *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformRequests),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )

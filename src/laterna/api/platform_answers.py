@@ -101,7 +101,7 @@ def _moment(name: str, text: str | None, zone: tzinfo) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
         if not 1970 < moment.year < 3000:
             raise ValueError("the year is out of range")

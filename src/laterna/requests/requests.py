@@ -23,8 +23,9 @@ from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
-from laterna.requests import expiry, history, listing, metering, outbox, settlement, views
+from laterna.requests import analytics, expiry, history, listing, metering, outbox, settlement, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
+from laterna.requests.analytics import Measured
 from laterna.requests.attempts import Attempt, attempts_of
 from laterna.requests.history import Past, PastPage, Which
 from laterna.requests.listing import ALL, Filter, Page
@@ -167,6 +168,14 @@ class Requests:
     async def recent(self, since_us: int) -> list[Ended]:
         """How the latest requests of all tenants went, as far as they ended since then: for an operator."""
         return await self._store.read(lambda c: recent(c, since_us))
+
+    async def measured(
+        self, tenants: tuple[str, ...], endpoints: tuple[str, ...], spans: Sequence[tuple[int, int]]
+    ) -> list[list[Measured]]:
+        """Of each span (UTC microseconds, its end excluded) how the requests went that were sent in it, by endpoint."""
+        return await self._store.read(
+            lambda c: [analytics.measured(c, tenants, endpoints, since, until) for since, until in spans]
+        )
 
     async def cancel(self, tenant: str, request_id: str) -> CancelResult:
         """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.
