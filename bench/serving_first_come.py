@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Container
 from typing import Any
 
 import torch
@@ -31,26 +30,8 @@ from laterna.engine.run import Run
 from laterna.families import load_family
 from laterna.families.family import Picture
 from laterna.scheduler.cost import CostModel
-from laterna.scheduler.policy import LARGEST_BATCH, Policy, Shares, StepPlan
-
-
-class FirstCome(Policy):
-    """Newcomers are encoded at once; then everybody's next step, the oldest first; then whoever is done is decoded."""
-
-    def plan(self, blocked: Container[str] = frozenset()) -> StepPlan | None:
-        for stage in ("encode", "decode", "denoise"):
-            chosen = sorted((c for c in self.candidates() if c.stage == stage), key=lambda c: c.created_us)
-            alike = [c for c in chosen if c.group == chosen[0].group][:LARGEST_BATCH]
-            if alike:
-                return StepPlan(
-                    model=alike[0].model,
-                    stage=stage,
-                    members=tuple(c.id for c in alike),
-                    tokens=alike[0].tokens,
-                    predicted_s=0.0,
-                    reason="first come, first served",
-                )
-        return None
+from laterna.scheduler.policy import Shares
+from laterna.simulation.first_come import FirstCome
 
 
 class Service:

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fleet": set(),
     "dispatch": {"requests", "scheduler", "fleet", "catalog", "media"},
     "api": {"requests", "billing", "catalog", "media", "tenants", "store", "dispatch"},
+    "simulation": {"scheduler", "dispatch", "queue", "store"},
     "server": {
         "api",
         "catalog",
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "queue",
         "billing",
     },
-    "cli": {"server", "catalog", "tls", "api", "store", "dispatch"},
+    "cli": {"server", "catalog", "tls", "api", "store", "dispatch", "scheduler", "simulation"},
     "models": set(),
 }
 TORCH = {"samplers", "compiler", "lora", "families", "engine", "worker"}

@@ -290,3 +290,13 @@ def test_calls_tell_how_many_of_their_samples_have_adapters() -> None:
         ("decode", 3, 0), ("decode", 1, 0), ("decode", 2, 0),
     }  # fmt: skip
     assert sum(seen.adapters for seen in heard.observed if seen.stage == "denoise") == 4
+
+
+def test_calls_that_follow_one_another_tell_what_passed_between_them() -> None:
+    heard = Heard()
+    running = engine(Toy(), heard)
+    for round_ in range(2):
+        running.submit(order(str(round_), job(steps=3)))
+        drain(running)
+    after = [seen.between_ns is not None and seen.between_ns >= 0 for seen in heard.observed]
+    assert after == 2 * [False, True, True, True, True], "the first call of each round came after a rest"

@@ -9,8 +9,8 @@ from statistics import median
 import pytest
 
 from laterna.scheduler.forecast import MOST_KEPT, Backlog, Calibration, Eta, Load, Pace, Standing, kinds_of
-from laterna.scheduler.simulation import Device
-from tests.scheduler.test_simulation import call_seconds, poisson
+from laterna.simulation.device import Device
+from tests.simulation.test_device import call_seconds, poisson
 
 
 def load(

@@ -151,6 +151,53 @@ def budget(
 
 
 @app.command()
+def simulate(
+    trace: Annotated[Optional[Path], typer.Argument(help="A CSV file of requests, as docs/simulation.md shows")] = None,  # noqa: UP045
+    poisson: Annotated[Optional[float], typer.Option(help="Poisson arrivals, so many a second")] = None,  # noqa: UP045
+    bursty: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Bursts, as RATE:ON:OFF: requests a second, mean seconds of bursts and of pauses"),
+    ] = None,
+    history: Annotated[Optional[float], typer.Option(help="The requests of this folder's last HOURS")] = None,  # noqa: UP045
+    model: Annotated[str, typer.Option(help="Endpoint, of requests that name none")] = "laterna/sprite",
+    mix: Annotated[str, typer.Option(help="Of made-up requests, as STEPS:SHARE[:CLASS],...")] = "",
+    count: Annotated[int, typer.Option(help="How many made-up requests")] = 300,
+    seed: Annotated[int, typer.Option(help="Of everything random")] = 0,
+    curve: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="What calls take: .toml, .csv, or a costs-*.json [what this folder's workers learned]"),
+    ] = None,
+    devices: Annotated[Optional[int], typer.Option(help="How many [those of this folder]")] = None,  # noqa: UP045
+    policy: Annotated[list[str], typer.Option(help="laterna or first-come; may be repeated")] = ["laterna"],  # noqa: B006
+    output: Annotated[Optional[Path], typer.Option("-o", "--output", help="Plot to write: .png or .svg")] = None,  # noqa: UP045
+    save_trace: Annotated[Optional[Path], typer.Option(help="CSV file to write the requests to")] = None,  # noqa: UP045
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show how requests would fare: on the devices here or on others, by the very scheduler that serves."""
+    from laterna.cli.simulate import Options
+    from laterna.cli.simulate import simulate as verb
+
+    options = Options(
+        model=model,
+        trace=trace,
+        rate=poisson,
+        bursts=bursty,
+        hours=history,
+        mix=mix,
+        count=count,
+        seed=seed,
+        curve=curve,
+        devices=devices,
+        policies=policy,
+        output=output,
+        save_trace=save_trace,
+        as_json=json,
+    )
+    verb(_settings(data), options)
+
+
+@app.command()
 def env(
     intercept: Annotated[bool, typer.Option(help="Also send fal's fixed hosts (uploads) here, by a proxy")] = False,
     data: Data = None,

@@ -173,6 +173,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     device_ns: int
     adapters: int = 0  # samples with adapters
     skipped: int = 0  # samples that reused what they had computed before
+    between_ns: int | None = None  # since the call before; absent where there was nothing to do, or a model to load
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

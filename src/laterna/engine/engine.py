@@ -88,6 +88,7 @@ class Engine:
         self._ran: set[tuple[str, str]] = set()  # model and stage of calls that came to an end
         self.running: Running | None = None  # the call that the device is busy with; may be read by any thread
         self._samples: list[Sample] = []
+        self._free_ns: int | None = None  # when the last call ended; absent where something else came since
 
     def submit(self, order: Assign) -> None:
         self._policy.weigh(order.tenant, order.weight)
@@ -156,6 +157,7 @@ class Engine:
         while True:
             plan = self._policy.plan(waiting)
             if plan is None:
+                self._free_ns = None
                 return False
             members = _members(plan, self._samples)
             family = self._family(members[0].run)
@@ -173,6 +175,7 @@ class Engine:
         if family is not None:
             return family
         self._say_loading(ref)
+        self._free_ns = None
         try:
             return self._residency.load(ref, self._busy())
         except LaternaError as error:
@@ -230,8 +233,10 @@ class Engine:
             self.running = None
             self._ran.add((plan.model, plan.stage))
         device_ns = self._meter(plan.stage, members, begun, shares)
+        between_ns = None if self._free_ns is None else begun - self._free_ns
+        self._free_ns = begun + device_ns
         if problem is None:
-            self._observe(plan, members, device_ns, shares)
+            self._observe(plan, members, device_ns, shares, between_ns)
             settle()
         elif is_out_of_memory(problem):
             self._run_smaller(plan, family, members)
@@ -296,7 +301,14 @@ class Engine:
         run.charge(stage, device_ns)
         self._policy.charge(run.order.tenant, device_ns / 1e9)
 
-    def _observe(self, plan: StepPlan, members: Sequence[Sample], device_ns: int, shares: Sequence[float]) -> None:
+    def _observe(
+        self,
+        plan: StepPlan,
+        members: Sequence[Sample],
+        device_ns: int,
+        shares: Sequence[float],
+        between_ns: int | None,
+    ) -> None:
         tokens = sum(work_tokens(sample.job) for sample in members) // len(members)
         self._audience.observe(
             Observation(
@@ -307,6 +319,7 @@ class Engine:
                 device_ns=device_ns,
                 adapters=sum(_adapted(sample, plan.stage) for sample in members),
                 skipped=sum(share < 1 for share in shares),
+                between_ns=between_ns,
             )
         )
 

@@ -21,6 +21,7 @@ import msgspec
 from laterna.contracts.messages import Observation
 from laterna.scheduler.calibration import Residuals
 
+BETWEEN = "between"  # a stage of its own: what passes before a call that follows another at once
 PRIOR_SECONDS = 0.2  # of a call for one sample of a model of which nothing is known
 RECENT = 15  # calls of a kind that are remembered
 FIRST_BATCH = 4  # samples of a model of which nothing is known may share a call
@@ -120,6 +121,9 @@ class CostModel:
         tokens = max(1, seen.tokens)
         kind = Kind(grain=_grain(tokens), batch=seen.batch, adapters=seen.adapters, skipped=seen.skipped)
         self._stage(seen.model, seen.stage).learn(tokens, kind, seen.device_ns / 1e9)
+        if seen.between_ns is not None:
+            alike = Kind(grain=0, batch=seen.batch, adapters=0, skipped=0)
+            self._stage(seen.model, BETWEEN).learn(1, alike, seen.between_ns / 1e9)
 
     def call_seconds(
         self, model: str, stage: str, tokens: int, batch: int, adapters: int = 0, skipped: int = 0
@@ -140,6 +144,12 @@ class CostModel:
 
     def knows(self, model: str) -> bool:
         return (model, "denoise") in self._stages
+
+    def spread(self, model: str, stage: str) -> list[float]:
+        """How the latest calls of a stage varied: seconds by the median of their kind. Empty where none is known."""
+        known = self._stages.get((model, stage))
+        kinds = [] if known is None else [cost for cost in known.kinds.values() if cost.seconds > 0]
+        return [seconds / cost.seconds for cost in kinds for seconds in cost.recent]
 
     def request_seconds(self, model: str, tokens: int, steps: int, samples: int = 1) -> float:
         """Predicted device seconds of `samples` whole samples that still need `steps` denoising steps, run alone."""

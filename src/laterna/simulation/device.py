@@ -1,7 +1,8 @@
-"""A device on a simulated clock, driven by the very policy that drives the real ones: what would happen if.
+"""A device on a simulated clock, driven by the very policy that drives the real ones.
 
-Arrivals go in, completions come out; how long a call lasts is for the caller to say, from a measured or a published
-curve. Reads no clock and no file.
+Arrivals go in, completions come out; how long a call lasts, and what passes between two of them, is for the caller to
+say, from a measured or a published curve. Reads no clock and no file; its neighbours are `curves`, which knows what
+calls cost, and `fleet`, which puts several devices behind one queue.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from laterna.clock import ManualClock
+from laterna.clock import Clock, ManualClock
 from laterna.contracts.messages import Observation
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Candidate, Policy, Shares, StepPlan
 
 CallSeconds = Callable[[StepPlan], float]  # what a planned call would take
+Scheduling = Callable[[Clock, CostModel, Shares], Policy]  # who decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,21 @@ class Device:
     """One device with its policy. The costs are learned from the simulated calls, as they are from real ones."""
 
     def __init__(
-        self, call_seconds: CallSeconds, costs: CostModel | None = None, clock: ManualClock | None = None
+        self,
+        call_seconds: CallSeconds,
+        costs: CostModel | None = None,
+        clock: ManualClock | None = None,
+        *,
+        between_seconds: CallSeconds = lambda plan: 0.0,
+        scheduling: Scheduling = Policy,
     ) -> None:
+        """`costs`: known from the beginning; `between_seconds`: pass before a call that follows another at once."""
         self.clock = clock or ManualClock()
         self.costs = costs or CostModel()
-        self.policy = Policy(self.clock, self.costs, Shares())
+        self.policy = scheduling(self.clock, self.costs, Shares())
+        self.busy_s = 0.0  # in calls
+        self._between = between_seconds
+        self._followed = False  # whether a call has just ended
         self._seconds = call_seconds
         self._zero_us = self.clock.now_us()
         self.running: dict[str, Arrival] = {}  # and waiting, by id
@@ -76,6 +88,28 @@ class Device:
     def began(self, id: str) -> bool:
         """Whether the request had a call."""
         return id in self._began_s
+
+    def left_s(self) -> dict[str, float]:
+        """Predicted device seconds of each request that waits or runs."""
+        left = dict.fromkeys(self.running, 0.0)
+        for name, sample in self._samples.items():
+            left[name.rpartition("/")[0]] += self.policy.seconds_left(sample)
+        return left
+
+    def rest_until(self, now_s: float) -> None:
+        """Nothing is to be done before that moment."""
+        if self.now_s < now_s:
+            self.clock.advance(now_s - self.now_s)
+            self._followed = False
+
+    def withdraw(self, id: str) -> Arrival:
+        """Take out a request that has not begun."""
+        assert not self.began(id)
+        for index in range(self._left.pop(id)):
+            del self._samples[f"{id}/{index}"]
+            self.policy.drop(f"{id}/{index}")
+        del self._used_s[id]
+        return self.running.pop(id)
 
     def submit(self, arrival: Arrival) -> None:
         """It comes now; its latency counts from when it was to come."""
@@ -108,8 +142,11 @@ class Device:
         plan = self.policy.plan()
         if plan is None:
             return None
+        if self._followed:
+            self.clock.advance(self._between(plan))
         began_s, seconds = self.now_s, self._seconds(plan)
         self.clock.advance(seconds)
+        self.busy_s, self._followed = self.busy_s + seconds, True
         self.costs.learn(
             Observation(
                 model=plan.model,
@@ -128,7 +165,7 @@ class Device:
             while self.now_s < arrival.at_s:
                 done = self.step()
                 if done is None:
-                    self.clock.advance(max(1e-6, arrival.at_s - self.now_s))
+                    self.rest_until(arrival.at_s + 1e-6)
                 else:
                     yield from done
             self.submit(arrival)

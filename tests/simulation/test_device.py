@@ -7,7 +7,7 @@ import random
 import pytest
 
 from laterna.scheduler.policy import StepPlan
-from laterna.scheduler.simulation import Arrival, CallSeconds, Completion, Device
+from laterna.simulation.device import Arrival, CallSeconds, Completion, Device
 
 STEP_SECONDS, END_SECONDS = 0.1, 0.02
 MIX = {4: 25, 20: 25, 28: 30, 50: 20}  # steps -> share of the requests, in hundredths; up to 20 they are interactive
