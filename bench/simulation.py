@@ -20,6 +20,7 @@ from bench.report import Measured, Report, Row, main, percentile
 from bench.servers import Target, laterna
 from bench.serving import BODY
 from laterna.catalog.catalog import Catalog
+from laterna.config import load
 from laterna.scheduler.cost import CostModel
 from laterna.simulation import history, trace
 from laterna.simulation.fleet import Overheads
@@ -97,7 +98,7 @@ def _known(data: Path) -> Known:
     [learned] = data.glob("costs-*.json")
     copied = data / "fitted.json"
     shutil.copy(learned, copied)
-    return Known(costs=CostModel.load(copied), overheads=history.overheads(history.done(data / "laterna.db")))
+    return Known(costs=CostModel.load(copied), overheads=history.overheads(history.done(load({"data": data}, {}))))
 
 
 def _compare(target: Target, known: Known, arrivals: Sequence[Arrival], load: float) -> Compared:

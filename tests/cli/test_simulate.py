@@ -72,7 +72,7 @@ def test_a_plot_is_written(tmp_path: Path, kind: str) -> None:
         (("--poisson", "1", "--devices", "0"), "--devices: 0"),
         (("--poisson", "1", "--policy", "random"), "--policy: 'random': expected one of laterna, first-come"),
         (("--poisson", "1", "-o", "plot.gif"), "plot.gif: expected a name that ends in .png or .svg"),
-        (("--history", "1"), "there is no history yet"),
+        (("--history", "1"), "no history yet"),
         (("nowhere.csv",), "nowhere.csv: No such file"),
     ],
 )

@@ -109,7 +109,7 @@ def _past(settings: Settings, options: Options) -> list[history.Done]:
         raise ConfigError("name one source of requests: a CSV file, --poisson, --bursty or --history")
     if options.hours is None:
         return []
-    found = history.done(settings.database, round((time.time() - 3600 * options.hours) * 1e6))
+    found = history.done(settings, round((time.time() - 3600 * options.hours) * 1e6))
     known = [one for one in found if one.job is not None]
     if len(known) < len(found):
         print(f"{len(found) - len(known)} requests are left out: their inputs were deleted", file=sys.stderr)
@@ -191,9 +191,9 @@ def _copies(found: dict[str, CostModel], count: int | None) -> dict[str, CostMod
 
 def _overheads(settings: Settings, options: Options) -> Overheads:
     """As the folder's server showed them; of another's devices nothing is known."""
-    if options.curve is not None or not settings.database.exists():
+    if options.curve is not None or not history.exists(settings):
         return NONE
-    return history.overheads(history.done(settings.database, most=history.LATEST))
+    return history.overheads(history.done(settings, most=history.LATEST))
 
 
 # What came of it.

@@ -81,10 +81,6 @@ class Device:
     def now_s(self) -> float:
         return (self.clock.now_us() - self._zero_us) / 1e6
 
-    def samples(self) -> list[Candidate]:
-        """All that wait or run."""
-        return list(self._samples.values())
-
     def began(self, id: str) -> bool:
         """Whether the request had a call."""
         return id in self._began_s

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, bindparam, select
+from sqlalchemy.exc import OperationalError
 
+from laterna.config import Settings
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Span
 from laterna.errors import ConfigError
@@ -24,8 +25,9 @@ from laterna.simulation.device import Arrival, Completion
 from laterna.simulation.fleet import NONE, Overheads
 from laterna.simulation.trace import CLASSES, Asked
 from laterna.store.schema import attempts, payloads, requests, tenants
-from laterna.store.sqlite import reading_engine
 from laterna.store.states import OK
+from laterna.store.store import reading_engine
+from laterna.store.writer import unavailable
 
 LATEST = 500  # requests of which the overheads are learned
 LOADED_SECONDS = 1.0  # who waits longer for an idle device waits for a model to be loaded
@@ -70,13 +72,26 @@ class Done:
     job: Generation | None  # absent where its input is deleted
 
 
-def done(database: Path, since_us: int = 0, most: int = EVERY) -> list[Done]:
-    """The latest of those submitted since then, oldest first. Raises ConfigError where there is no database."""
-    if not database.exists():
-        raise ConfigError(f"{database}: there is no history yet; serve requests first, or name a folder with --data")
-    engine = reading_engine(database)
-    with engine.connect() as connection, connection.begin():
-        rows = connection.execute(_DONE, {"since": since_us, "most": most}).all()
+def exists(settings: Settings) -> bool:
+    """Whether a server ever kept requests here."""
+    return bool(settings.store) or settings.database.exists()
+
+
+def done(settings: Settings, since_us: int = 0, most: int = EVERY) -> list[Done]:
+    """The latest of those submitted since then, oldest first.
+
+    Raises ConfigError where there never was a server, Unavailable where its database does not answer.
+    """
+    if not exists(settings):
+        raise ConfigError(f"{settings.data}: no history yet; serve requests first, or name a folder with --data")
+    engine = reading_engine(settings)
+    try:
+        with engine.connect() as connection, connection.begin():
+            rows = connection.execute(_DONE, {"since": since_us, "most": most}).all()
+    except OperationalError as error:
+        raise unavailable(error) from error
+    finally:
+        engine.dispose()
     return [_done(row) for row in reversed(rows)]
 
 

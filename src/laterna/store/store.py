@@ -53,7 +53,7 @@ class Store:
                 f"the data folder {settings.data} cannot be used: {error}; choose another with --data"
             ) from error
         try:
-            writing, reading = _engines(settings)
+            writing, reading = _writing(settings), reading_engine(settings)
             migrate(writing)
         except BaseException:
             lock.free()
@@ -82,8 +82,12 @@ class Store:
         return await self._readers.read(run)
 
 
-def _engines(settings: Settings) -> tuple[Engine, Engine]:
-    """For writing and for reading."""
+def reading_engine(settings: Settings) -> Engine:
+    """For connections that cannot write, beside a running server too."""
     if settings.store:
-        return postgres.engine(settings.store), postgres.engine(settings.store, reading=True)
-    return sqlite.writing_engine(settings.database), sqlite.reading_engine(settings.database)
+        return postgres.engine(settings.store, reading=True)
+    return sqlite.reading_engine(settings.database)
+
+
+def _writing(settings: Settings) -> Engine:
+    return postgres.engine(settings.store) if settings.store else sqlite.writing_engine(settings.database)
