@@ -105,6 +105,21 @@ def test_predictions_that_were_off_by_a_factor_are_put_right(scene: Scene) -> No
     assert eta.low_s <= eta.seconds <= eta.high_s
 
 
+def test_what_was_learned_of_predictions_is_there_after_a_restart(scene: Scene, tmp_path: Path) -> None:
+    catalog, file = Catalog.load(tmp_path / "cards"), tmp_path / "etas.json"
+    scene.etas = Etas(catalog, scene.estimates, scene.clock, file)
+    for number in range(60):
+        view = held(scene, f"r{number}", left_s=3.0)
+        scene.look()
+        scene.clock.advance(6.0)
+        scene.etas.ended(f"r{number}", well=True)
+    scene.look()
+    assert file.exists(), "now and then, without being told to"
+    scene.etas.save()
+    again = Etas(catalog, scene.estimates, scene.clock, file)
+    assert again._predict("r", view, "waiting").seconds == pytest.approx(6.0, rel=0.01)
+
+
 def held(scene: Scene, name: str, left_s: float) -> Load:
     lease = Lease(request_id=name, token="t")
     scene.window.held["t"] = Holding(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 import pytest
 
+from laterna.scheduler.calibration import LATEST
 from laterna.scheduler.forecast import MOST_KEPT, Backlog, Calibration, Eta, Load, Pace, Standing, kinds_of
 from laterna.simulation.device import Device
 from tests.simulation.test_device import call_seconds, poisson
+
+NARROW = (("narrow", 1), ("wide",))  # kinds
 
 
 def load(
@@ -60,21 +64,37 @@ def test_the_pace_follows_what_is_done() -> None:
 def test_a_kind_of_which_little_is_known_goes_by_a_wider_one() -> None:
     calibration = Calibration()
     for number in range(50):
-        calibration.told(number, 1.0, ("narrow", "wide"), now_s=0.0)
+        calibration.told(number, 1.0, NARROW, now_s=0.0)
         calibration.ended(number, 3.0)
-    assert calibration.eta(2.0, ("other", "wide")) == Eta(seconds=6.0, low_s=6.0, high_s=6.0)
-    assert calibration.eta(2.0, ("other",)) == Eta(seconds=2.0, low_s=1.0, high_s=4.0)
+    assert calibration.eta(2.0, (("other",), ("wide",))) == Eta(seconds=6.0, low_s=6.0, high_s=6.0)
+    assert calibration.eta(2.0, (("other",),)) == Eta(seconds=2.0, low_s=1.0, high_s=4.0)
+
+
+def test_what_was_learned_outlives_a_restart_and_a_broken_file_does_not_matter(tmp_path: Path) -> None:
+    calibration, draw = Calibration(), random.Random(5)
+    for number in range(LATEST + 50):
+        calibration.told(number, 1.0, NARROW, now_s=0.0)
+        calibration.ended(number, draw.lognormvariate(1, 1))
+    file = tmp_path / "etas.json"
+    calibration.save(file)
+    again, before = Calibration.load(file).eta(1.0, NARROW), calibration.eta(1.0, NARROW)
+    assert (again.seconds, again.low_s, again.high_s) == pytest.approx(
+        (before.seconds, before.low_s, before.high_s), rel=1e-3
+    )
+    for broken in (file.read_bytes()[:-10], b"", b'[{"kind": ["k"], "ratios": [-1]}]'):
+        file.write_bytes(broken)
+        assert Calibration.load(file).eta(1.0, NARROW) == Eta(seconds=1.0, low_s=0.5, high_s=2.0)
 
 
 def test_what_ends_otherwise_teaches_nothing_and_what_never_ends_is_dropped() -> None:
     calibration = Calibration()
     for number in range(50):
-        calibration.told(number, 1.0, ("k",), now_s=0.0)
+        calibration.told(number, 1.0, (("k",),), now_s=0.0)
         calibration.forget(number)
         calibration.ended(number, 3.0)
-    assert calibration.eta(2.0, ("k",)).seconds == 2.0
+    assert calibration.eta(2.0, (("k",),)).seconds == 2.0
     for number in range(MOST_KEPT + 10):
-        calibration.told(number, 1.0, ("k",), now_s=0.0)
+        calibration.told(number, 1.0, (("k",),), now_s=0.0)
     assert len(calibration._told) == MOST_KEPT
 
 
@@ -88,16 +108,13 @@ class Seer:
     draw: random.Random = field(default_factory=lambda: random.Random(3))
     told: list[tuple[str, float, Eta]] = field(default_factory=list)
     ended: dict[str, float] = field(default_factory=dict)
+    of: dict[str, int] = field(default_factory=dict)  # priorities
 
     def loads(self) -> dict[str, Load]:
-        device, left = self.device, dict[str, float]()
-        for sample in device.samples():
-            request = str(sample.id).rpartition("/")[0]
-            left[request] = left.get(request, 0.0) + device.policy.seconds_left(sample)
         return {
             name: load(seconds, one.tenant, one.priority, round(one.at_s * 1e6))
-            for name, seconds in left.items()
-            for one in (device.running[name],)
+            for name, seconds in self.device.left_s().items()
+            for one in (self.device.running[name],)
         }
 
     def tell(self, name: str) -> None:
@@ -130,19 +147,27 @@ class Seer:
             while self.device.now_s < arrival.at_s:
                 if not self.step():
                     self.device.clock.advance(max(1e-6, arrival.at_s - self.device.now_s))
+            self.of[arrival.id] = arrival.priority
             self.device.submit(arrival)
             self.tell(arrival.id)
         while self.step():
             pass
 
 
-@pytest.mark.parametrize(("gain", "load_"), [(0.45, 0.9), (1.0, 0.7)])
-def test_intervals_hold_on_a_day_that_was_not_learned_from(gain: float, load_: float) -> None:
+@pytest.mark.parametrize(("gain", "load_", "width"), [(0.45, 0.9, 1.3), (1.0, 0.7, 1.0)])
+def test_intervals_hold_on_a_day_that_was_not_learned_from(gain: float, load_: float, width: float) -> None:
+    """And of each class they are not much wider than the time left is long, in the median."""
     calibration = Calibration()
     Seer(Device(call_seconds(gain)), calibration).live(load_, seed=1)
     seer = Seer(Device(call_seconds(gain)), calibration)
     seer.live(load_, seed=2)
     came = [(eta, seer.ended[name] - told_s) for name, told_s, eta in seer.told]
+    for priority in (1, 2):
+        some = [
+            (eta, took) for (name, *_), (eta, took) in zip(seer.told, came, strict=True) if seer.of[name] == priority
+        ]
+        widest = width * median(took for _, took in some)
+        assert median(eta.high_s - eta.low_s for eta, _ in some) <= widest
     inside = sum(eta.low_s <= took <= eta.high_s for eta, took in came) / len(came)
     assert 0.85 <= inside <= 0.96
     assert median(abs(eta.seconds - took) / took for eta, took in came) <= 0.25

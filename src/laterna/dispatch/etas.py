@@ -1,12 +1,15 @@
 """When requests will be done, with intervals, and which cannot be in time: from all that waits and runs.
 
 Dispatch has it look at the queue and the windows now and then; between two looks it answers from memory. It learns how
-far off it was from every request that ends well.
+far off it was from every request that ends well, and keeps that in a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import structlog
 
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
@@ -21,18 +24,25 @@ __all__ = ["Eta", "Etas"]
 
 WAITING, RUNNING = "waiting", "running"
 NORMAL = 1  # priority
+SAVE_SECONDS = 30.0  # between two savings of what was learned: so much of it is lost at most
+
+log = structlog.get_logger(__name__)
 
 
 class Etas:
     """One for a server; used from its event loop alone."""
 
-    def __init__(self, catalog: Catalog, estimates: Estimates, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, estimates: Estimates, clock: Clock, file: Path | None = None) -> None:
+        """`file`: where it keeps how far off it was; absent: nowhere."""
         self._catalog = catalog
         self._estimates = estimates
         self._clock = clock
         self._backlog = Backlog()
         self._pace = Pace()
-        self._calibration = Calibration()
+        self._file = file
+        self._calibration = Calibration() if file is None else Calibration.load(file)
+        self._learned = False  # whether there is anything that is not in the file
+        self._saved_s = self._now_s()
         self._done_s: dict[str, float] = {}  # worker -> work done since the last look
         self._held: dict[str, Holding] = {}  # by request id
         self._ready: list[str] = []  # workers
@@ -45,13 +55,26 @@ class Etas:
     def ended(self, request_id: str, well: bool) -> None:
         """It is settled; where it ended well, what was predicted of it is checked."""
         if well:
+            self._learned = True
             self._calibration.ended(request_id, self._now_s())
         else:
             self._calibration.forget(request_id)
 
+    def save(self) -> None:
+        """Now; a file that cannot be written is no reason to stop."""
+        if self._file is not None and self._learned:
+            self._learned = False
+            try:
+                self._calibration.save(self._file)
+            except OSError as error:
+                log.warning("ETAs could not keep what they learned", file=str(self._file), error=str(error))
+
     def look(self, page: Sequence[Waiting], totals: Iterable[Total], windows: Sequence[Window]) -> None:
         """See what waits and what workers hold."""
         now_s = self._now_s()
+        if now_s - self._saved_s >= SAVE_SECONDS:
+            self._saved_s = now_s
+            self.save()
         since_s = 0.0 if self._looked_s is None else now_s - self._looked_s
         self._looked_s = now_s
         for window in windows:

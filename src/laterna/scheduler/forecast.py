@@ -8,11 +8,16 @@ clock and no store.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from laterna.scheduler.calibration import Residuals
+import msgspec
+
+from laterna.scheduler.calibration import LATEST, Residuals
 from laterna.scheduler.ranking import size_class
 
 HALF_LIFE_SECONDS = 60.0  # of busy time, in which what was seen of the pace loses half its weight
@@ -22,13 +27,16 @@ MOST_KEPT = 10_000  # requests of which predictions are kept
 SHARE = 0.9  # of intervals that are to hold
 
 
+Kind = tuple[str | int, ...]  # of predictions that are off alike
+
+
 @dataclass(frozen=True, kw_only=True)
 class Eta:
     """When something ends, in seconds from now."""
 
     seconds: float
-    low_s: float  # so early, or later, in 19 of 20 cases
-    high_s: float  # so late, or earlier, in 19 of 20 cases
+    low_s: float  # in nine of ten cases it is so late, or later, ...
+    high_s: float  # ... and so early, or earlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +108,21 @@ class Pace:
         return sum(max(0.1, done / busy) for done, busy in seen)
 
 
+class Off(msgspec.Struct, frozen=True, kw_only=True):
+    """How far predictions of one kind were off, as it is kept in a file."""
+
+    kind: Kind
+    ratios: list[Annotated[float, msgspec.Meta(gt=0)]]  # actual by predicted, oldest first
+
+
 class Calibration:
     """Predictions that were told, checked against what came; by kind, and where little is known of one, a wider one."""
 
     def __init__(self) -> None:
-        self._told: dict[Hashable, list[tuple[float, float, Sequence[Hashable]]]] = {}
-        self._residuals: dict[Hashable, Residuals] = defaultdict(Residuals)
+        self._told: dict[Hashable, list[tuple[float, float, Sequence[Kind]]]] = {}
+        self._residuals: dict[Kind, Residuals] = defaultdict(Residuals)
 
-    def eta(self, predicted_s: float, kinds: Sequence[Hashable], share: float = SHARE) -> Eta:
+    def eta(self, predicted_s: float, kinds: Sequence[Kind], share: float = SHARE) -> Eta:
         """What a prediction means. `kinds`: what it is one of, the narrowest first."""
         known = next(
             (self._residuals[k] for k in kinds if k in self._residuals and self._residuals[k].enough), Residuals()
@@ -115,7 +130,7 @@ class Calibration:
         low, high = known.interval(share)
         return Eta(seconds=predicted_s * known.middle(), low_s=predicted_s * low, high_s=predicted_s * high)
 
-    def told(self, id: Hashable, predicted_s: float, kinds: Sequence[Hashable], now_s: float) -> None:
+    def told(self, id: Hashable, predicted_s: float, kinds: Sequence[Kind], now_s: float) -> None:
         """Remember a prediction of a request's end; the first few of each."""
         told = self._told.setdefault(id, [])
         if len(told) < MOST_TOLD and (not told or now_s - told[-1][0] >= told[-1][1] / MOST_TOLD):
@@ -133,8 +148,30 @@ class Calibration:
         """It ended otherwise: that says nothing."""
         self._told.pop(id, None)
 
+    def save(self, path: Path) -> None:
+        """Write atomically how far predictions were off; a crash leaves the earlier file."""
+        rows = [
+            Off(kind=kind, ratios=[float(f"{ratio:.4g}") for ratio in known.latest()])
+            for kind, known in self._residuals.items()
+        ]
+        new = path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(rows))
+        os.replace(new, path)
 
-def kinds_of(phase: str, priority: int, left_s: float) -> tuple[Hashable, ...]:
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """Read what was saved; an absent or unreadable file is one that knows nothing, since it can be learned anew."""
+        made = cls()
+        try:
+            rows = msgspec.json.decode(path.read_bytes(), type=list[Off])
+        except (OSError, msgspec.DecodeError):
+            return made
+        for row in rows:
+            made._residuals[row.kind] = Residuals(row.ratios[-LATEST:])
+        return made
+
+
+def kinds_of(phase: str, priority: int, left_s: float) -> tuple[Kind, ...]:
     """Of a prediction: by phase (waiting or running), class and size; then by fewer of them."""
     return ((phase, priority, size_class(left_s) // 4), (phase, priority), (phase,))
 
