@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from laterna.api.page import SITE, policy
+from laterna.api.page import SITE, origin, policy
 from tests.api.conftest import Api, running
 
 FIRST_VIEW_BYTES = 200_000  # of compressed script
@@ -45,6 +45,12 @@ def test_its_policy_runs_only_its_own_scripts(api: Api) -> None:
 def test_sockets_are_allowed_to_this_server_alone() -> None:
     assert "connect-src 'self' wss://a.example:8443;" in policy("https://a.example:8443/below")
     assert "connect-src 'self' ws://localhost:8000;" in policy("http://localhost:8000")
+
+
+def test_pictures_may_come_from_the_bucket_that_readers_are_sent_to() -> None:
+    said = policy("http://localhost:8000", origin("https://bucket.s3.example:9000/media/x?X-Amz-Signature=y"))
+    assert "img-src 'self' data: blob: https://bucket.s3.example:9000;" in said
+    assert "script-src 'self';" in said
 
 
 def test_assets_last_and_come_compressed(api: Api) -> None:

@@ -22,6 +22,7 @@ from laterna import __version__
 from laterna.api.hosts import origin_of
 from laterna.api.services import Services
 from laterna.errors import FileNotFound
+from laterna.media.objects import new_key
 
 SITE = Path(__file__).with_name("site")  # what `npm run build` in web/ writes
 VIEWS = ("/models", "/models/{rest:path}", "/gallery", "/requests", "/requests/{id}", "/operator")
@@ -42,6 +43,8 @@ class Page:
 
     def __init__(self, services: Services) -> None:
         self._html = (SITE / "index.html").read_text(encoding="utf-8")
+        bucket = services.media.signed_url(new_key()) if services.settings.direct else None
+        self._pictures = "" if bucket is None else origin(bucket)  # where readers of files are sent; empty: nowhere
 
     def routes(self) -> list[Route]:
         return [
@@ -61,7 +64,7 @@ class Page:
         site = origin_of(request).site
         prefix = escape(urlsplit(site).path.rstrip("/") + "/", quote=True)
         headers = {
-            "content-security-policy": policy(site),
+            "content-security-policy": policy(site, self._pictures),
             "cache-control": "no-cache",
             "referrer-policy": "no-referrer",
             "cross-origin-opener-policy": "same-origin",
@@ -80,21 +83,32 @@ class Page:
         return Response(asset.plain, headers=headers)
 
 
-def policy(site: str) -> str:
-    """What a browser may do for the page: run its own scripts and talk to this server, and nothing else."""
+def policy(site: str, pictures: str = "") -> str:
+    """What a browser may do for the page: run its own scripts and talk to this server, and nothing else.
+
+    Args:
+        pictures: origin of a bucket that readers of files are sent to; empty where there is none.
+    """
     sockets = f"{'wss' if site.startswith('https:') else 'ws'}://{urlsplit(site).netloc}"
+    elsewhere = f" {pictures}" if pictures else ""
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            "img-src 'self' data: blob:",
-            f"connect-src 'self' {sockets}",
+            f"img-src 'self' data: blob:{elsewhere}",
+            f"connect-src 'self' {sockets}{elsewhere}",
             "base-uri 'self'",
             "form-action 'none'",
             "frame-ancestors 'none'",
         )
     )
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 @cache
