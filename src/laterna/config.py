@@ -48,7 +48,9 @@ class Settings:
     memory_gb: float = knob(0.0, "Memory for models on each device, GiB (0: a safe share of what there is)", ge=0)
     threads: int = knob(0, "CPU threads of a worker (0: one a core)", ge=0, le=1024)
     lease_seconds: float = knob(10.0, "A worker that is silent for so long loses its requests", ge=1, le=600)
-    attempts: int = knob(3, "Times a request is tried when its worker dies under it", ge=1, le=10)
+    attempts: int = knob(
+        3, "Times a request is tried when its worker dies under it, or something of ours fails", ge=1, le=10
+    )
     checkpoint_seconds: float = knob(
         1.0, "Least seconds from one save of a running request to the next (0: before every step, a test)", ge=0
     )

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from laterna.api.asked import Asked, query_input, read_asked, truth
+from laterna.api.lifecycle import Lifecycle
 from laterna.errors import InvalidInput
+from laterna.requests.access import Access
 
 
 def request(query: str = "", **headers: str) -> Request:
@@ -20,7 +22,7 @@ def test_nothing_said() -> None:
     assert read_asked(request()) == Asked(
         cancel_within_s=None,
         priority=1, start_within_s=None, finish_within_s=None, webhook_url=None, max_queue_length=None,
-        store_io=True, keep_seconds=None, retries=True, tags={}, idempotency_key=None,
+        store_io=True, lifecycle=Lifecycle(), retries=None, once=False, tags={}, idempotency_key=None,
     )  # fmt: skip
 
 
@@ -31,7 +33,8 @@ def test_everything_said() -> None:
         x_fal_request_timeout="30.0",
         x_laterna_finish_within="90",
         x_fal_store_io="0",
-        x_fal_object_lifecycle_preference='{"expiration_duration_seconds": 3600, "initial_acl": {"default": "allow"}}',
+        x_fal_object_lifecycle_preference='{"expiration_duration_seconds": 3600, "initial_acl": {"default": "hide"}}',
+        x_fal_retry_config='{"timeout": {"retries": 1}, "server_error": {"retries": 0}}',
         x_fal_no_retry="yes",
         x_fal_tags="team=art, run=7",
         idempotency_key="abc",
@@ -39,7 +42,8 @@ def test_everything_said() -> None:
     assert read_asked(said) == Asked(
         priority=2, start_within_s=30.0, finish_within_s=90.0, cancel_within_s=None, webhook_url="https://example.com/hook?a=1",
         max_queue_length=3, store_io=False,
-        keep_seconds=3600, retries=False, tags={"team": "art", "run": "7"}, idempotency_key="abc",
+        lifecycle=Lifecycle(keep_seconds=3600, access=Access(default="hide")),
+        retries={"timeout": 1, "server_error": 0}, once=True, tags={"team": "art", "run": "7"}, idempotency_key="abc",
     )  # fmt: skip
 
 
@@ -65,6 +69,16 @@ def test_everything_said() -> None:
         ),
         ("", {"x_fal_tags": ",".join(f"a{n}=1" for n in range(11))}, "x-fal-tags"),
         ("", {"x_fal_tags": "=1"}, "x-fal-tags"),
+        ("", {"x_fal_retry_config": "[]"}, "x-fal-retry-config"),
+        ("", {"x_fal_retry_config": '{"timeout": 3}'}, "x-fal-retry-config"),
+        ("", {"x_fal_retry_config": '{"timeout": {"retries": 10}}'}, "x-fal-retry-config"),
+        ("", {"x_fal_retry_config": '{"timeout": {"retries": -1}}'}, "x-fal-retry-config"),
+        ("", {"x_fal_retry_config": '{"timeout": {"retries": true}}'}, "x-fal-retry-config"),
+        ("", {"x_fal_retry_config": '{"boredom": {"retries": 1}}'}, "x-fal-retry-config"),
+        ("", {"x_fal_object_lifecycle_preference": '{"initial_acl": "forbid"}'}, "initial_acl"),
+        ("", {"x_fal_object_lifecycle_preference": '{"initial_acl": {"default": "maybe"}}'}, "initial_acl"),
+        ("", {"x_fal_object_lifecycle_preference": '{"initial_acl": {"defualt": "hide"}}'}, "initial_acl"),
+        ("", {"x_fal_object_lifecycle_preference": '{"initial_acl": {"rules": [{"user": "x"}]}}'}, "initial_acl"),
     ],
 )
 def test_what_cannot_be_read_is_named(query: str, headers: dict[str, str], name: str) -> None:
@@ -75,7 +89,8 @@ def test_what_cannot_be_read_is_named(query: str, headers: dict[str, str], name:
 
 @given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40))
 def test_any_header_is_read_or_named(text: str) -> None:
-    for name in ("x-fal-queue-priority", "x-fal-request-timeout", "x-fal-object-lifecycle-preference", "x-fal-tags"):
+    names = ("x-fal-queue-priority", "x-fal-request-timeout", "x-fal-object-lifecycle-preference", "x-fal-tags")
+    for name in (*names, "x-fal-retry-config"):
         raw = [(name.encode(), text.encode("latin-1"))]
         try:
             read_asked(Request({"type": "http", "method": "POST", "query_string": b"", "headers": raw}))

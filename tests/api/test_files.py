@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,57 @@ def test_lifetimes_are_kept(api: Api) -> None:
         record = api.call(api.files.get(address.split("/")[-2]))
         assert record.expires_us is not None
         assert 50 < (record.expires_us - record.created_us) / 1e6 <= 61
+
+
+def seen(api: Api, url: str, *keys: str | None) -> list[int]:
+    """The status that the holder of each key gets."""
+    found = []
+    for key in keys:
+        with api.http(key=key) as http:
+            found.append(http.get(url).status_code)
+    return found
+
+
+def acl(default: str, *rules: tuple[str, str]) -> dict[str, str]:
+    listed = [{"user": user, "decision": decision} for user, decision in rules]
+    return {"x_fal_object_lifecycle": json.dumps({"initial_acl": {"default": default, "rules": listed}})}
+
+
+def test_the_owner_says_who_may_read_a_file(api: Api) -> None:
+    friend, foe = api.stranger(), api.stranger()
+    friend_id, foe_id = (api.call(api.keys.authenticate(f"Key {key}")).tenant for key in (friend, foe))
+    readers = (api.key, friend, foe, None, "not:a-key")
+    for headers, expected in (
+        ({}, [200, 200, 200, 200, 200]),
+        (acl("allow"), [200, 200, 200, 200, 200]),
+        (acl("allow", (foe_id, "hide")), [200, 200, 404, 200, 200]),
+        (acl("forbid"), [200, 403, 403, 403, 403]),
+        (acl("hide"), [200, 404, 404, 404, 404]),
+        (acl("forbid", (friend_id, "allow"), (foe_id, "hide")), [200, 200, 404, 403, 403]),
+        (acl("hide", (friend_id, "allow"), (friend_id, "hide"), ("default", "hide")), [200, 200, 404, 404, 404]),
+    ):
+        assert seen(api, upload(api, PNG, **headers), *readers) == expected, headers
+    hidden = upload(api, PNG, **acl("hide"))
+    nothing = hidden.replace(hidden.split("/")[-2], new_key())
+    with api.http(key=foe) as http:
+        answers = [http.get(url) for url in (hidden, nothing)]
+    assert answers[0].content == answers[1].content
+
+
+def test_every_way_of_uploading_keeps_the_list(api: Api) -> None:
+    headers = acl("forbid")
+    with api.http(**headers) as http:
+        one = http.post("/rest/storage/upload/initiate", json={"file_name": "a"}).json()
+        many = http.post("/rest/storage/upload/initiate-multipart", json={"file_name": "a"}).json()
+        begun = http.post("/cdn/files/upload/multipart").json()
+    httpx2.put(one["upload_url"], content=PNG, trust_env=False)
+    raw = f"{begun['access_url']}/multipart/{begun['uploadId']}"
+    with api.http(key=None) as http:
+        for address in (many["upload_url"], raw):
+            http.post(f"{address}/complete", json={"parts": parts_of(http, address, PNG, 50)})
+    for url in (one["file_url"], many["file_url"], begun["access_url"]):
+        assert seen(api, url, api.key, None) == [200, 403]
+    assert httpx2.put(one["upload_url"] + "x", content=PNG, trust_env=False).status_code in (401, 409, 422)
 
 
 def test_heads_ranges_and_etags(api: Api) -> None:

@@ -44,6 +44,7 @@ class Known:
     state: str = "queued"
     outcome: str | None = None
     attempts: int = 0
+    failures: int = 0  # that may pass
     token: str | None = None
     until_us: int = 0
     ready_us: int = 0  # of a scheduled one
@@ -187,7 +188,8 @@ class Life:
             assert self.run(self.w.requests.fail(failed(lease, retry=True))) == (one is not None)
             self.told_usage(lease)
             if one is not None:
-                self.back(one, counted=True, delay_s=(1, 5, 30)[one.attempts - 1])
+                self.back(one, counted=True, delay_s=(1, 5, 30)[one.failures])
+                one.failures += 1
 
     def meter(self, number: int) -> None:
         for lease, _ in self.picked(number):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request
 
+from laterna.api.lifecycle import LONGEST_SECONDS, Lifecycle, json_object
 from laterna.errors import AddressRefused, InvalidInput, Problem
 from laterna.media.targets import parse as parse_url
+from laterna.requests.submission import MOST_RETRIES, RETRY_CAUSES
 
 PRIORITIES = {"normal": 1, "low": 2}
+RETRY_CONFIG = "x-fal-retry-config"
 MOST_TAGS = 10
 LONGEST_TAG = 100  # characters of a name or a value
-LONGEST_SECONDS = 10 * 365 * 86_400.0
 OWN_PARAMETERS = ("fal_webhook", "fal_max_queue_length", "fal_jwt_token")  # of the queue; not of the input
 
 
@@ -31,8 +33,9 @@ class Asked:
     webhook_url: str | None  # absent: nobody is told
     max_queue_length: int | None  # refuse it when more wait; absent: the server's own limit
     store_io: bool  # whether its input and output are kept for long
-    keep_seconds: int | None  # how long its outputs live; absent: as long as the server keeps them
-    retries: bool  # whether a lost attempt is repeated
+    lifecycle: Lifecycle  # how long its input and outputs are kept, and who may read the outputs
+    retries: Mapping[str, int] | None  # by cause; absent: as usual
+    once: bool  # whether it is never repeated
     tags: dict[str, str]
     idempotency_key: str | None  # absent: a repeated submit is a new request
 
@@ -48,8 +51,9 @@ def read_asked(request: HTTPConnection) -> Asked:
         webhook_url=webhook(query.get("fal_webhook"), "query", "fal_webhook"),
         max_queue_length=_count(query.get("fal_max_queue_length")),
         store_io=headers.get("x-fal-store-io", "1").strip().lower() not in ("0", "false", "no"),
-        keep_seconds=lifetime(headers.get("x-fal-object-lifecycle-preference")),
-        retries=headers.get("x-fal-no-retry", "0").strip().lower() not in ("1", "true", "yes"),
+        lifecycle=Lifecycle.asked(headers),
+        retries=_retries(headers.get("x-fal-retry-config")),
+        once=truth(headers.get("x-fal-no-retry")),
         tags=_tags(headers.get("x-fal-tags", "")),
         idempotency_key=headers.get("idempotency-key", "").strip()[:200] or None,
     )
@@ -65,21 +69,18 @@ def truth(text: str | None) -> bool:
     return (text or "").strip().lower() in ("1", "true", "yes")
 
 
-def lifetime(text: str | None) -> int | None:
-    """Seconds of an object lifecycle header; None where it says nothing of them."""
-    if text is None or not text.strip():
-        return None
-    try:
-        value = msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise _wrong("header", "x-fal-object-lifecycle-preference", "expected a JSON object", text) from error
-    seconds = value.get("expiration_duration_seconds") if isinstance(value, dict) else None
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SECONDS:
-        where = "expiration_duration_seconds"
-        raise _wrong("header", where, f"expected seconds, from 1 to {LONGEST_SECONDS:.0f}", str(seconds))
-    return round(seconds)
+def _retries(text: str | None) -> Mapping[str, int] | None:
+    """How often for each cause that is named: `{"timeout": {"retries": 0}}`."""
+    found = {}
+    for cause, said in json_object(RETRY_CONFIG, text).items():
+        count = said.get("retries") if isinstance(said, dict) else None
+        if cause not in RETRY_CAUSES:
+            raise _wrong("header", RETRY_CONFIG, f"expected some of {', '.join(RETRY_CAUSES)}", cause)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_RETRIES:
+            why = f'expected {{"retries": N}} for {cause}, N from 0 to {MOST_RETRIES}'
+            raise _wrong("header", RETRY_CONFIG, why, str(said))
+        found[cause] = count
+    return found or None
 
 
 def _priority(text: str) -> int:

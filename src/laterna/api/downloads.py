@@ -1,4 +1,5 @@
-"""Files by their capability: whoever has the address may read, and what is read can run nothing.
+"""Files by their capability: whoever has the address may read unless its owner said otherwise, and what is read can
+run nothing.
 
 Plain pictures, films and sounds may be shown where they are; everything else is a download. Ranges, so that films seek.
 """
@@ -14,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from laterna.api.callers import uploader_of
 from laterna.api.services import Services
-from laterna.errors import FileNotFound
+from laterna.errors import FileNotFound, Forbidden, Unauthorized
 from laterna.media.objects import is_key
 from laterna.media.sniff import is_plain_media
 from laterna.requests.files import FileRecord
@@ -47,7 +49,7 @@ class Downloads:
 
     async def download(self, request: Request) -> Response:
         """The file, whole or in part."""
-        file = await self._find(request.path_params["key"])
+        file = await self._find(request)
         signed = self._services.media.signed_url(file.key) if self._services.settings.direct else None
         if signed is not None and file.request_id is not None:
             return RedirectResponse(
@@ -70,11 +72,22 @@ class Downloads:
             return Response(status_code=status, headers=headers)
         return StreamingResponse(await self._bytes(file, span), status, headers)
 
-    async def _find(self, key: str) -> FileRecord:
+    async def _find(self, request: Request) -> FileRecord:
+        key = request.path_params["key"]
         file = await self._services.files.get(key) if is_key(key) else None
-        if file is None or file.access != "link":
+        decision = "hide" if file is None else file.decide(None if file.open else await self._reader(request))
+        if file is None or decision == "hide":
             raise FileNotFound("no such file; it may have expired or been deleted")
+        if decision == "forbid":
+            raise Forbidden("the owner of this file lets only some read it: send a key of theirs in Authorization")
         return file
+
+    async def _reader(self, request: Request) -> str | None:
+        """The tenant whose key, or upload token, came along; None without a good one."""
+        try:
+            return (await uploader_of(request, self._services)).tenant
+        except (Unauthorized, Forbidden):
+            return None
 
     async def _bytes(self, file: FileRecord, span: Span) -> AsyncIterator[bytes]:
         return (await self._services.media.stream(file.key, start=span.start, stop=span.stop)).chunks

@@ -10,8 +10,10 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+from laterna.api.lifecycle import Lifecycle
 from laterna.api.services import Services
 from laterna.media.sniff import HEAD_BYTES, sniff
+from laterna.requests.access import Access
 from laterna.requests.files import FileRecord
 from laterna.tenants.caller import Caller
 
@@ -26,7 +28,7 @@ class Incoming:
         self.limit = round(services.settings.upload_mb * 1_000_000)  # bytes of a file
 
     async def keep(
-        self, caller: Caller, key: str, name: str, chunks: AsyncIterator[bytes], keep_seconds: int | None
+        self, caller: Caller, key: str, name: str, chunks: AsyncIterator[bytes], lifecycle: Lifecycle
     ) -> FileRecord:
         """Store the bytes under the key, with their row. Raises PayloadTooLarge."""
         head = bytearray()
@@ -37,7 +39,7 @@ class Incoming:
                 yield chunk
 
         stored = await self._services.media.put_stream(key, watched(), limit_bytes=self.limit)
-        return await self.record(caller, key, name, sniff(bytes(head)), stored.size_bytes, stored.sha256, keep_seconds)
+        return await self.record(caller, key, name, sniff(bytes(head)), stored.size_bytes, stored.sha256, lifecycle)
 
     async def record(
         self,
@@ -47,11 +49,11 @@ class Incoming:
         content_type: str,
         size: int,
         sha256: str | None,
-        keep_seconds: int | None,
+        lifecycle: Lifecycle,
     ) -> FileRecord:
         """The row of a file whose bytes are stored; it lives for so long, or as long as the server keeps files."""
         now = self._services.clock.now_us()
-        seconds = keep_seconds or self._services.settings.keep_days * 86_400
+        seconds = lifecycle.keep_seconds or self._services.settings.keep_days * 86_400
         made = FileRecord(
             key=key,
             tenant=caller.tenant,
@@ -60,6 +62,7 @@ class Incoming:
             content_type=content_type,
             size_bytes=size,
             sha256=sha256,
+            acl=lifecycle.access or Access(),
             expires_us=now + round(seconds * 1e6) if seconds else None,
         )
         return await self._services.files.add(made)

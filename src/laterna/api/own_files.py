@@ -34,8 +34,7 @@ async def _named(services: Services, caller: Caller, lora: Lora) -> Lora:
         file = await services.files.get(key)
     except FileNotFound:
         return lora
-    may_read = file.access == "link" or file.tenant == caller.tenant
-    return msgspec.structs.replace(lora, file=key) if may_read else lora
+    return msgspec.structs.replace(lora, file=key) if file.decide(caller.tenant) == "allow" else lora
 
 
 def _key(path: str) -> str | None:

@@ -107,6 +107,7 @@ def _attempt(one: Attempt) -> dict[str, Any]:
         "number": one.number,
         "worker": one.worker,
         "outcome": one.outcome,
+        "error_type": one.error_code,
         "leased_at": _time(one.leased_us),
         "started_at": _time(one.started_us),
         "ended_at": _time(one.ended_us),

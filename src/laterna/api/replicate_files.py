@@ -17,6 +17,7 @@ from laterna.api.callers import caller_of
 from laterna.api.errors import BadRequest
 from laterna.api.hosts import origin_of
 from laterna.api.incoming import Incoming, safe_name
+from laterna.api.lifecycle import Lifecycle
 from laterna.api.replicate_views import BASE, moment
 from laterna.api.services import Services
 from laterna.errors import FileNotFound, InvalidInput, Problem
@@ -54,7 +55,7 @@ class ReplicateFiles:
                     Problem(loc=("body", "content"), msg="expected a file in this field", type="missing")
                 )
             name = safe_name(sent.filename, sent.content_type)
-            kept = await self._incoming.keep(caller, new_key(), name, _pieces(sent), None)
+            kept = await self._incoming.keep(caller, new_key(), name, _pieces(sent), Lifecycle())
         finally:
             await form.close()
         return JSONResponse(_body(kept, origin_of(request).cdn), 201)

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from laterna.api.asked import lifetime
 from laterna.api.bodies import body_chunks, read_body, read_json
 from laterna.api.callers import UPLOAD_PURPOSE, caller_of, holder_of, upload_token, uploader_of
 from laterna.api.hosts import origin_of
 from laterna.api.incoming import Incoming, safe_name
+from laterna.api.lifecycle import Lifecycle
 from laterna.api.services import Services
 from laterna.errors import Conflict, FileNotFound, InvalidInput, Problem
 from laterna.media.objects import new_key, too_large
@@ -29,7 +29,6 @@ from laterna.tenants.caller import Caller
 TOKEN_SECONDS = 3600
 LARGEST_PART = 128 * 2**20  # bytes; clients send parts of 10 MiB
 SMALL_BODY = 10 * 2**20  # bytes of a list of parts, at most
-LIFECYCLE = "x-fal-object-lifecycle"
 
 
 class Uploads:
@@ -72,8 +71,8 @@ class Uploads:
         caller = await caller_of(request, self._services)
         key, name, file_url = await self._address(request)
         token = upload_token(self._services, caller, key, TOKEN_SECONDS)
-        kept = lifetime(request.headers.get(LIFECYCLE))
-        upload_url = f"{file_url}?upload_token={token}" + (f"&lifetime={kept}" if kept else "")
+        kept = Lifecycle.asked(request.headers).address()
+        upload_url = f"{file_url}?upload_token={token}" + (f"&lifecycle={kept}" if kept else "")
         return JSONResponse({"upload_url": upload_url, "file_url": file_url, "file_name": name})
 
     async def initiate_parts(self, request: Request) -> Response:
@@ -87,7 +86,7 @@ class Uploads:
         """A whole file as the body."""
         caller = await uploader_of(request, self._services)
         key, name = new_key(), safe_name(request.headers.get("x-fal-file-name"), request.headers.get("content-type"))
-        await self._keep(request, caller, key, name, lifetime(request.headers.get(LIFECYCLE)))
+        await self._keep(request, caller, key, name, Lifecycle.asked(request.headers))
         return JSONResponse({"access_url": _url(request, key, name)})
 
     async def begin_parts(self, request: Request) -> Response:
@@ -104,7 +103,9 @@ class Uploads:
         with self._writing(key):
             if await self._exists(key):
                 raise Conflict("this address was used before; ask for a new one")
-            await self._keep(request, caller, key, name, _seconds(request.query_params.get("lifetime", "")))
+            await self._keep(
+                request, caller, key, name, Lifecycle.of_address(request.query_params.get("lifecycle", ""))
+            )
         return JSONResponse({"file_url": _url(request, key, name)})
 
     async def put_part(self, request: Request) -> Response:
@@ -149,7 +150,7 @@ class Uploads:
             return False
         return True
 
-    async def _keep(self, request: Request, caller: Caller, key: str, name: str, kept: int | None) -> None:
+    async def _keep(self, request: Request, caller: Caller, key: str, name: str, kept: Lifecycle) -> None:
         await self._incoming.keep(caller, key, name, body_chunks(request, self._limit), kept)
 
     async def _address(self, request: Request) -> tuple[str, str, str]:
@@ -160,21 +161,17 @@ class Uploads:
         return key, name, _url(request, key, name)
 
     def _upload_id(self, request: Request, caller: Caller, key: str) -> str:
-        """What stands for an upload in parts: how long the file is to live, and the right to write it."""
-        kept = lifetime(request.headers.get(LIFECYCLE)) or 0
-        return f"{kept}-{upload_token(self._services, caller, key, 24 * TOKEN_SECONDS)}"
+        """What stands for an upload in parts: the file's lifecycle, and the right to write it."""
+        kept = Lifecycle.asked(request.headers).address()
+        return f"{kept}~{upload_token(self._services, caller, key, 24 * TOKEN_SECONDS)}"
 
-    async def _holder(self, request: Request) -> tuple[Caller, int | None]:
-        kept, _, token = request.path_params["upload"].partition("-")
-        return await holder_of(self._services, token, request.path_params["key"]), _seconds(kept)
+    async def _holder(self, request: Request) -> tuple[Caller, Lifecycle]:
+        kept, _, token = request.path_params["upload"].partition("~")
+        return await holder_of(self._services, token, request.path_params["key"]), Lifecycle.of_address(kept)
 
 
 def _url(request: Request, key: str, name: str) -> str:
     return f"{origin_of(request).cdn}/files/{key}/{name}"
-
-
-def _seconds(text: str) -> int | None:
-    return int(text) or None if text.isascii() and text.isdecimal() and len(text) <= 9 else None
 
 
 def _listed(body: object) -> list[Part]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
 
 from laterna.errors import PoisonRequest, RequestCancelled
-from laterna.queue import charging, events
+from laterna.queue import charging, events, retries
 from laterna.queue.entry import Entry
 from laterna.store.ids import Ids
 from laterna.store.schema import attempts, outbox, requests
@@ -46,6 +46,7 @@ _REQUEUE = (
         state=bindparam("waiting"),
         not_before_us=bindparam("not_before"),
         attempts=bindparam("counted"),
+        alone=bindparam("by_itself"),
         started_us=None,
         lease_token=None,
         lease_worker=None,
@@ -55,7 +56,11 @@ _REQUEUE = (
 )
 
 _THIS_ATTEMPT = (attempts.c.request_id == bindparam("request"), attempts.c.number == bindparam("attempt"))
-_END_ATTEMPT = update(attempts).where(*_THIS_ATTEMPT).values(ended_us=bindparam("now"), outcome=bindparam("ended"))
+_END_ATTEMPT = (
+    update(attempts)
+    .where(*_THIS_ATTEMPT)
+    .values(ended_us=bindparam("now"), outcome=bindparam("ended"), error_code=bindparam("code"))
+)
 _FORGET_ATTEMPT = delete(attempts).where(*_THIS_ATTEMPT)
 _NOTIFY = insert(outbox)
 
@@ -85,7 +90,7 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
                 "next_us": now_us,
             },
         )
-    _end_attempt(connection, found, ending.outcome, now_us)
+    _end_attempt(connection, found, ending.outcome, ending.code, now_us)
     settled = connection.execute(
         _SETTLE,
         {
@@ -109,25 +114,25 @@ def give_back(connection: Connection, found: Entry, why: str, now_us: int) -> No
         settle(connection, found, cancelled(), now_us)
         return
     connection.execute(_FORGET_ATTEMPT, {"request": found.id, "attempt": found.attempts})
-    _requeue(connection, found, found.attempts - 1, None)
+    _requeue(connection, found, found.attempts - 1, None, found.alone)
     events.append(connection, found.id, now_us, events.RELEASED, why)
 
 
-def retry(connection: Connection, found: Entry, final: Ending, why: str, delay_us: int, now_us: int) -> bool:
-    """It waits again, this attempt counted, for at least `delay_us`; or ends so, where that was its last.
+def retry(connection: Connection, found: Entry, final: Ending, why: str, now_us: int) -> bool:
+    """It waits again, this attempt counted, as long as its cause wants; or ends so, where that was its last.
 
     Returns whether it was settled.
     """
-    if found.cancelled:
-        settle(connection, found, cancelled(), now_us)
-    elif found.attempts >= found.max_attempts:
-        settle(connection, found, final, now_us)
-    else:
-        _end_attempt(connection, found, "lost" if final.code == PoisonRequest.code else FAILED, now_us)
-        _requeue(connection, found, found.attempts, now_us + delay_us if delay_us else None)
-        events.append(connection, found.id, now_us, events.RETRIED, why)
-        return False
-    return True
+    assert final.code is not None
+    again = None if found.cancelled else retries.again(connection, found, final.code)
+    if again is None:
+        settle(connection, found, cancelled() if found.cancelled else final, now_us)
+        return True
+    lost = final.code == PoisonRequest.code
+    _end_attempt(connection, found, "lost" if lost else FAILED, final.code, now_us)
+    _requeue(connection, found, found.attempts, now_us + again.pause_us if again.pause_us else None, again.alone)
+    events.append(connection, found.id, now_us, events.RETRIED, why)
+    return False
 
 
 def cancelled() -> Ending:
@@ -151,13 +156,13 @@ def _host(url: str) -> str:
     return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].lower()
 
 
-def _end_attempt(connection: Connection, found: Entry, outcome: str, now_us: int) -> None:
+def _end_attempt(connection: Connection, found: Entry, outcome: str, code: str | None, now_us: int) -> None:
     if found.lease is not None:
-        ended = {"request": found.id, "attempt": found.attempts, "now": now_us, "ended": outcome}
+        ended = {"request": found.id, "attempt": found.attempts, "now": now_us, "ended": outcome, "code": code}
         connection.execute(_END_ATTEMPT, ended)
 
 
-def _requeue(connection: Connection, found: Entry, counted: int, not_before_us: int | None) -> None:
+def _requeue(connection: Connection, found: Entry, counted: int, not_before_us: int | None, alone: bool) -> None:
     connection.execute(
         _REQUEUE,
         {
@@ -165,5 +170,6 @@ def _requeue(connection: Connection, found: Entry, counted: int, not_before_us: 
             "waiting": QUEUED if not_before_us is None else SCHEDULED,
             "not_before": not_before_us,
             "counted": counted,
+            "by_itself": alone,
         },
     )

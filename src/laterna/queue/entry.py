@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,8 @@ FIELDS = (
     requests.c.started_us,
     requests.c.attempts,
     requests.c.max_attempts,
+    requests.c.retries,
+    requests.c.alone,
     requests.c.lease_token,
     requests.c.lease_worker,
     requests.c.webhook_url,
@@ -33,6 +37,7 @@ FIELDS = (
     requests.c.quantity_micro,
     requests.c.store_io,
     requests.c.keep_seconds,
+    requests.c.access,
     requests.c.charged_ns,
     _WEIGHT,
 )
@@ -54,6 +59,8 @@ class Entry:
     started_us: int | None  # absent: no device call yet
     attempts: int  # counted, the present one included
     max_attempts: int
+    retries: Mapping[str, int] | None  # by cause, as its sender said; absent: as usual
+    alone: bool  # whether its next attempt, or the present one, is made with nothing beside it on its worker
     lease: Lease | None  # absent: nobody holds it
     worker: str | None  # who holds it
     webhook_url: str | None
@@ -62,13 +69,9 @@ class Entry:
     quantity_micro: int  # quoted, in millionths of its price's unit
     store_io: bool
     keep_seconds: int | None  # absent: for ever
+    access: str | None  # JSON, of its outputs; absent: whoever has their addresses may read
     charged_ns: int | None  # counted against its tenant's share for the present lease; absent: not held
     weight: int  # of its tenant
-
-    @property
-    def last_chance(self) -> bool:
-        """Whether its next attempt is its last, after one that was lost."""
-        return self.attempts >= max(1, self.max_attempts - 1)
 
 
 def entry(row: Row[*tuple[Any, ...]]) -> Entry:
@@ -86,6 +89,8 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         started_us=row.started_us,
         attempts=row.attempts,
         max_attempts=row.max_attempts,
+        retries=None if row.retries is None else json.loads(row.retries),
+        alone=row.alone,
         lease=None if row.lease_token is None else Lease(request_id=row.id, token=row.lease_token),
         worker=row.lease_worker,
         webhook_url=row.webhook_url,
@@ -94,6 +99,7 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         quantity_micro=row.quantity_micro or 0,
         store_io=row.store_io,
         keep_seconds=row.keep_seconds,
+        access=row.access,
         charged_ns=row.charged_ns,
         weight=row.weight,
     )

@@ -55,7 +55,7 @@ _CHOSEN = _QUEUED.where(requests.c.id.in_(bindparam("chosen", expanding=True)))
 # What a worker holds, and whether one of it must be alone.
 _HOLDS = select(
     func.count(),
-    func.count().filter(requests.c.attempts > 1, requests.c.attempts == requests.c.max_attempts),
+    func.count().filter(requests.c.alone),
 ).where(requests.c.lease_worker.is_not(None), requests.c.lease_worker == bindparam("worker"))
 
 _LEASE = (
@@ -200,7 +200,7 @@ def _compatible(connection: Connection, worker: str, found: list[Entry]) -> list
         return []
     together: list[Entry] = []
     for candidate in found:
-        if candidate.last_chance:
+        if candidate.alone:
             return together or ([] if holds else [candidate])
         together.append(candidate)
     return together

@@ -128,7 +128,7 @@ def lost(connection: Connection, found: Entry, why: str, now_us: int, touched: b
     """
     events.log(connection, found.id, now_us, "WARN", why)
     if found.state == RUNNING or touched:
-        retry(connection, found, poisoned(found), why, 0, now_us)
+        retry(connection, found, poisoned(found), why, now_us)
     else:
         give_back(connection, found, why, now_us)
 

@@ -13,6 +13,8 @@ from laterna.billing.quotes import quote
 from laterna.contracts.generation import SCHEMA_VERSION, work_tokens
 from laterna.errors import Conflict, DeadlineUnreachable, InvalidInput, Problem, QueueFull
 from laterna.queue import waiting
+from laterna.queue.retries import most_attempts
+from laterna.requests import access
 from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.views import view_of
@@ -55,6 +57,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "tags": tags,
         "store_io": asked.store_io,
         "keep_seconds": keep_seconds if asked.keep_seconds is None else asked.keep_seconds,
+        "access": access.stored(asked.access),
         "base_url": asked.base_url,
         "webhook_url": asked.webhook_url,
         "price_nano": quoted.amount_nano,
@@ -63,7 +66,8 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "unit_nano": asked.price.nano,
         "quantity_micro": quoted.quantity_micro,
         "created_us": now_us,
-        "max_attempts": asked.max_attempts or attempts,
+        "max_attempts": asked.max_attempts or most_attempts(asked.retries, attempts),
+        "retries": None if asked.retries is None else json.dumps(dict(asked.retries)),
         "work": work_tokens(asked.generation) * asked.generation.steps * asked.generation.count,
     }
     return row, payload

@@ -30,6 +30,7 @@ class Attempt:
     started_us: int | None  # first device call; absent: none
     ended_us: int | None  # absent: it goes on
     outcome: str | None  # ok, failed, cancelled, expired or lost; absent: it goes on
+    error_code: str | None  # of `laterna.errors`, by which it ended; absent: it went well, or goes on
     device_ns: int | None  # its share of the device's time; absent: not told yet, or never
     timeline: tuple[Span, ...]  # empty: not told yet, or never
 
@@ -47,6 +48,7 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
         started_us=row.started_us,
         ended_us=row.ended_us,
         outcome=row.outcome,
+        error_code=row.error_code,
         device_ns=row.device_ns,
         timeline=() if row.timeline is None else tuple(_decoder.decode(row.timeline)),
     )

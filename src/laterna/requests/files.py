@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, tuple_
 
 from laterna.clock import Clock
 from laterna.errors import FileNotFound, InvalidInput, Problem
+from laterna.requests.access import Access, Decision, read, stored
 from laterna.requests.expiry import delete_files
 from laterna.store.schema import files
 from laterna.store.store import Store
@@ -31,9 +32,21 @@ class FileRecord:
     width: int | None = None  # pixels
     height: int | None = None  # pixels
     duration_s: float | None = None
-    access: str = "link"  # link: whoever has it; tenant: its keys alone
+    access: str = "link"  # link: as `acl` says; tenant: its keys alone; inline: nobody
+    acl: Access = Access()
     created_us: int = 0
     expires_us: int | None = None  # absent: never
+
+    @property
+    def open(self) -> bool:
+        """Whether it does not matter who reads."""
+        return self.access == "link" and self.acl == Access()
+
+    def decide(self, reader: str | None) -> Decision:
+        """Whether a tenant may read it, who has its address; None for somebody without a key."""
+        if self.access == "link":
+            return self.acl.decide(self.tenant, reader)
+        return "allow" if self.access == "tenant" and reader == self.tenant else "hide"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +77,7 @@ class Files:
             "height": record.height,
             "duration_us": None if record.duration_s is None else round(record.duration_s * 1e6),
             "access": record.access,
+            "acl": stored(record.acl),
             "created_us": record.created_us,
             "expires_us": record.expires_us,
         }
@@ -96,7 +110,7 @@ class Files:
             .limit(limit + 1)
         )
         if cursor is not None:
-            statement = statement.where(tuple_(*order) < tuple_(*_read(cursor)))
+            statement = statement.where(tuple_(*order) < tuple_(*_place(cursor)))
         rows = await self._store.read(lambda connection: connection.execute(statement).mappings().all())
         last = rows[limit - 1] if len(rows) > limit else None
         return FilePage(
@@ -125,12 +139,13 @@ def _record(row: RowMapping) -> FileRecord:
         height=row["height"],
         duration_s=None if row["duration_us"] is None else row["duration_us"] / 1e6,
         access=row["access"],
+        acl=read(row["acl"]),
         created_us=row["created_us"],
         expires_us=row["expires_us"],
     )
 
 
-def _read(cursor: str) -> tuple[int, str]:
+def _place(cursor: str) -> tuple[int, str]:
     created, dot, key = cursor.partition(".")
     if not (cursor.isascii() and created.isdecimal() and len(created) < 19 and dot):
         raise InvalidInput(

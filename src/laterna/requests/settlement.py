@@ -14,7 +14,7 @@ from laterna.billing.quotes import Quote
 from laterna.billing.usage import Account
 from laterna.contracts.messages import Artifact, Failed, Finished
 from laterna.errors import RequestCancelled, StartTimeout
-from laterna.queue import charging
+from laterna.queue import charging, retries
 from laterna.queue.ending import Ending, expiry, retry, settle
 from laterna.queue.entry import Entry, held
 from laterna.requests.expiry import abandon
@@ -23,7 +23,6 @@ from laterna.store.schema import files, outputs
 from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK
 
 INLINE_SECONDS = 3600  # inline outputs stay in the database so long: an answer that got lost can be asked for again
-RETRY_SECONDS = (1, 5, 30)  # before the second, third and every further attempt after one that failed
 
 _OUTCOMES = {RequestCancelled.code: CANCELLED, StartTimeout.code: EXPIRED}
 _INSERT_FILES = insert(files)
@@ -69,9 +68,8 @@ def fail(connection: Connection, said: Failed, now_us: int) -> bool:
         return False
     charging.correct(connection, found, _device_ns(said))
     ending = Ending(outcome=outcome, code=said.code, message=said.message)
-    if said.retry:
-        delay = RETRY_SECONDS[min(found.attempts, len(RETRY_SECONDS)) - 1]
-        retry(connection, found, ending, said.message, delay * 1_000_000, now_us)
+    if said.retry or retries.passes(said.code):
+        retry(connection, found, ending, said.message, now_us)
         return True
     if outcome == CANCELLED and found.cancelled:  # its owner's wish: what was done for it is paid for, not more
         used = _quote(found).part(said.done, said.steps)
@@ -110,6 +108,7 @@ def _file(found: Entry, made: Artifact, now_us: int) -> dict[str, Any]:
         "height": made.height,
         "duration_us": None if made.duration_s is None else round(made.duration_s * 1e6),
         "access": "inline" if inline else "link",
+        "acl": found.access,
         "data": made.data,
         "created_us": now_us,
         "expires_us": now_us + INLINE_SECONDS * 1_000_000 if inline else expiry(found, now_us),

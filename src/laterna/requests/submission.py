@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 
 from laterna.billing.quotes import FREE, Price
 from laterna.contracts.generation import Generation
+from laterna.queue.retries import MOST_ATTEMPTS, NAMED
+from laterna.requests.access import Access
 
 REALTIME, NORMAL, LOW = 0, 1, 2  # priorities
+RETRY_CAUSES = NAMED  # what a sender may give numbers of retries for
+MOST_RETRIES = MOST_ATTEMPTS - 1  # of one cause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,8 @@ class Submission:
     generation: Generation
     price: Price = FREE  # of the card
     priority: int = NORMAL
-    max_attempts: int | None = None  # absent: the server's setting; 1 for no retries
+    max_attempts: int | None = None  # absent: the server's setting, or what `retries` add up to; 1 for no retries
+    retries: Mapping[str, int] | None = None  # by cause, of `laterna.queue.retries`; absent: as usual
     start_by_us: int | None = None  # it expires when it has not begun by then
     finish_by_us: int | None = None  # it expires when it still waits by then
     cancel_by_us: int | None = None  # it is cancelled when it has not settled by then
@@ -35,6 +40,7 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     store_io: bool = True  # False: input and outputs go an hour after settling
     keep_seconds: int | None = None  # input and outputs are kept so long after settling; absent: the server's setting
+    access: Access | None = None  # who may read its outputs; absent: whoever has their addresses
     webhook_url: str | None = None  # told when it settles
     base_url: str | None = None  # under which its sender reaches this server: for URLs in the webhook
 

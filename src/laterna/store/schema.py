@@ -130,6 +130,9 @@ requests = Table(
     Column("unit_nano", BigInteger),  # of the currency, for one of it
     Column("quantity_micro", BigInteger),  # millionths of the unit that were quoted
     Column("cancel_by_us", Moment),  # cancelled unless it has settled by then, waiting or running
+    Column("retries", Text),  # JSON: how many by cause, as its sender said; absent: as usual
+    Column("alone", Boolean, nullable=False, server_default=false()),  # its attempt, or its next, is made by itself
+    Column("access", Text),  # JSON of `laterna.requests.access`, for its outputs; absent: all who have their addresses
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),
@@ -196,6 +199,7 @@ attempts = Table(
     Column("lease_token", Text),  # under which its worker speaks, even once the lease has ended
     Column("device_ns", BigInteger),  # of its usage lines; absent: none were written yet
     Column("timeline", LargeBinary),  # JSON of spans of `laterna.contracts.messages`; absent: its worker told none
+    Column("error_code", Text),  # of `laterna.errors`, by which it ended; absent: it went well, or goes on
 )
 
 files = Table(
@@ -217,6 +221,7 @@ files = Table(
     Column("expires_us", Moment),  # absent: never
     Column("deleted_us", Moment),  # no longer served since
     Column("purged_us", Moment),  # its bytes are gone since
+    Column("acl", Text),  # JSON of `laterna.requests.access`: who may; absent: as above
     CheckConstraint(_one_of("access", ("link", "tenant", "inline")), name="access"),
     CheckConstraint("data IS NULL OR access = 'inline'", name="data_is_inline"),
     CheckConstraint("purged_us IS NULL OR deleted_us IS NOT NULL", name="purged_is_deleted"),
