@@ -22,7 +22,7 @@ def test_nothing_said() -> None:
     assert read_asked(request()) == Asked(
         cancel_within_s=None,
         priority=1, start_within_s=None, finish_within_s=None, webhook_url=None, max_queue_length=None,
-        store_io=True, lifecycle=Lifecycle(), retries=None, once=False, tags={}, idempotency_key=None,
+        store_io=True, lifecycle=Lifecycle(), retries=None, once=False, runner_hint=None, tags={}, idempotency_key=None,
     )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def test_everything_said() -> None:
         x_fal_object_lifecycle_preference='{"expiration_duration_seconds": 3600, "initial_acl": {"default": "hide"}}',
         x_fal_retry_config='{"timeout": {"retries": 1}, "server_error": {"retries": 0}}',
         x_fal_no_retry="yes",
+        x_fal_runner_hint=" session-7 ",
         x_fal_tags="team=art, run=7",
         idempotency_key="abc",
     )
@@ -43,7 +44,8 @@ def test_everything_said() -> None:
         priority=2, start_within_s=30.0, finish_within_s=90.0, cancel_within_s=None, webhook_url="https://example.com/hook?a=1",
         max_queue_length=3, store_io=False,
         lifecycle=Lifecycle(keep_seconds=3600, access=Access(default="hide")),
-        retries={"timeout": 1, "server_error": 0}, once=True, tags={"team": "art", "run": "7"}, idempotency_key="abc",
+        retries={"timeout": 1, "server_error": 0}, once=True, runner_hint="session-7",
+        tags={"team": "art", "run": "7"}, idempotency_key="abc",
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Kills a process at each statement that it sends to the database, of what submits, settles and pays; then looks.
+"""Kills a process at each statement that it sends to the database, of what submits, leases, settles, tells webhooks and
+pays; then looks.
 
     python -m tests.billing.crashing FOLDER [DEED ...]
 
@@ -29,11 +30,11 @@ from laterna.contracts.messages import Lease
 from laterna.errors import AlreadyCompleted
 from laterna.store import writer
 from tests.billing.conftest import faults, tenant
-from tests.requests.conftest import World, artifact, failed, finished, world
+from tests.requests.conftest import TAKEN, World, artifact, failed, finished, refused, world
 
 PRICE = Price(unit="image", nano=1000)
 Deed = Callable[[World], Coroutine[Any, Any, None]]
-MARKS = ("running", "cancelled", "waiting", "lost")  # idempotency keys of the requests that are there before
+MARKS = ("running", "cancelled", "waiting", "lost", "told")  # idempotency keys of the requests that are there before
 
 
 async def prepare(w: World) -> None:
@@ -53,6 +54,7 @@ async def prepare(w: World) -> None:
         else:
             await w.requests.started(leased.lease)
     await w.requests.cancel("a", await named(w, "cancelled"))
+    await w.requests.finish(finished(await lease_of(w, "told")))
 
 
 async def named(w: World, mark: str) -> str:
@@ -100,11 +102,31 @@ async def cancel(w: World) -> None:
         await w.requests.cancel("a", await named(w, "waiting"))
 
 
+async def take(w: World) -> None:
+    for leased in await w.requests.lease("gpu", 9):
+        await w.requests.started(leased.lease)
+
+
+async def deliver(w: World) -> None:
+    for delivery in await w.requests.due_webhooks(9):
+        await w.requests.webhook_tried(delivery, TAKEN)
+
+
+async def refuse(w: World) -> None:
+    for delivery in await w.requests.due_webhooks(9):
+        await w.requests.webhook_tried(delivery, refused())
+
+
+async def redeliver(w: World) -> None:
+    await w.requests.redeliver("a", await named(w, "told"))
+
+
 async def pay(w: World) -> None:
     await Books(w.store, w.clock).pay("a", "USD", 500, reference="second")
 
 
 DEEDS: tuple[Deed, ...] = (submit, finish, end_cancelled, fail, try_again, crash, cancel, pay)
+DEEDS += (take, deliver, refuse, redeliver)
 
 
 def run(scene: Callable[[World], Coroutine[Any, Any, Any]], folder: Path) -> Any:
@@ -172,7 +194,8 @@ TOTALS = (
     " GROUP BY 1 ORDER BY 1",
     "SELECT kind, COUNT(*), SUM(amount_nano) FROM entries GROUP BY 1 ORDER BY 1",
     "SELECT balance_nano, spent_nano FROM purses",
-    "SELECT COUNT(*) FROM outbox",
+    "SELECT COUNT(*), COUNT(next_us), COUNT(delivered_us), SUM(tries) FROM outbox",
+    "SELECT COUNT(*), SUM(status) FROM deliveries",
 )
 
 

@@ -1,4 +1,4 @@
-"""A process killed at any statement of submit, settle and pay: nothing is lost, nothing is charged twice."""
+"""A process killed at any statement of submit, lease, settle, tell and pay: nothing is lost, nor charged twice."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ LEAST = {  # points: begin, savepoint, statements, commit, and before anybody is
     "crash": 8,
     "cancel": 6,
     "pay": 8,
+    "take": 8,
+    "deliver": 6,
+    "refuse": 6,
+    "redeliver": 5,
 }
-QUICK = ["submit", "finish"]
+QUICK = ["submit", "finish", "deliver"]
 REST = [name for name in LEAST if name not in QUICK]
 
 

@@ -46,6 +46,7 @@ class Scene:
 
     def look(self, waiting: int = 0, tenant: str = "flood") -> None:
         one = Waiting(
+            runner_hint=None,
             id="w", tenant=tenant, weight=1, virtual_ns=0, card_id="test/blank", priority=1, created_us=0,
             finish_by_us=None, generation=job(),
         )  # fmt: skip

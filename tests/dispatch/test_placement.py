@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from laterna.contracts.generation import ModelRef
 from laterna.contracts.messages import VERSION, Lease, Ready
-from laterna.dispatch.placement import LOAD_SECONDS, Demand, Placement, place
+from laterna.dispatch.placement import LOAD_SECONDS, STICK_SECONDS, Demand, Placement, place
 from laterna.dispatch.windows import WINDOW, Holding, Window
 
 
@@ -158,3 +158,14 @@ def test_places_are_never_taken_in_turns(
         if not given_:
             return
     raise AssertionError("places change hands for ever")
+
+
+def test_a_hint_is_worth_some_waiting_and_no_more() -> None:
+    stays = place([demand("x", prefers="b")], [window("a"), window("b")])
+    assert stays.given == {"b": ["x"]}
+    a, b = window("a"), window("b")
+    hold(b, "before", left_s=STICK_SECONDS - 1, begun_ns=1)
+    assert place([demand("x", prefers="b")], [a, b]).given == {"b": ["x"]}
+    b.held["before"].left_s = STICK_SECONDS + 1
+    assert place([demand("x", prefers="b")], [a, b]).given == {"a": ["x"]}
+    assert place([demand("x", prefers="gone")], [a, b]).given == {"a": ["x"]}

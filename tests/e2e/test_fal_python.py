@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from tests.e2e.conftest import Server, laterna
 
@@ -150,3 +153,49 @@ def test_realtime_with_a_token_and_with_the_key(server: Server, tmp_path: Path) 
     """
     once = [[1, "89504e47"], [2, "89504e47"], ["invalid_input", True]]
     assert execute(server, script, tmp_path) == [*once, *once, 3]
+
+
+def test_what_does_not_start_in_time_is_a_504_of_the_users(servers: Callable[..., Server], tmp_path: Path) -> None:
+    server = servers()
+    script = """
+        try:
+            fal_client.subscribe("test/slow", {"prompt": "a"}, start_timeout=2)
+        except fal_client.FalClientHTTPError as error:
+            kind = error.response.headers["x-fal-request-timeout-type"]
+            print(json.dumps([error.status_code, error.error_type, kind]))
+    """
+    server.worker().suspend()
+    try:
+        assert execute(server, script, tmp_path) == [504, "request_timeout", "user"]
+    finally:
+        server.worker().resume()
+
+
+def test_a_submit_says_how_it_is_to_be_treated(server: Server, tmp_path: Path) -> None:
+    script = """
+        headers = {
+            "X-Fal-Tags": "team=art", "X-Fal-Store-IO": "0", "X-Fal-No-Retry": "1",
+            "X-Fal-Retry-Config": json.dumps({"timeout": {"retries": 0}}),
+            "X-Fal-Object-Lifecycle-Preference": json.dumps({"expiration_duration_seconds": 60,
+                                                             "initial_acl": {"default": "hide"}}),
+            "Idempotency-Key": "once",
+        }
+        handles = [fal_client.submit("test/blank", {"prompt": "a"}, hint="session-1", priority="low", headers=headers)
+                   for _ in range(2)]
+        print(json.dumps([[handle.request_id for handle in handles], handles[0].get()]))
+    """
+    (first, second), result = execute(server, script, tmp_path)
+    assert first == second
+    url = result["images"][0]["url"].replace(f"https://{server.address.tls}", server.address.http)
+    with server.http() as http:
+        assert http.get(url).status_code == 200, "its owner may read it"
+        told = http.get(f"/queue/test/blank/requests/{first}")
+        assert told.headers["x-fal-runner-hints"] == told.headers["x-fal-served-from"] == "cpu"
+        shown = http.get(f"/platform/v1/models/requests/{first}").json()
+        past = http.get(f"/platform/v1/models/requests/by-endpoint?request_id={first}&expand=payloads").json()
+    assert httpx2.get(url, trust_env=False).status_code == 404
+    assert shown["tags"] == {"team": "art"}
+    assert (past["items"][0]["json_input"], past["items"][0]["json_output"]) == (None, None)
+    listed = laterna(server.data, "requests", "list", "--tag", "team=art", "--outcome", "ok", "--json")
+    assert [one["request_id"] for one in json.loads(listed.stdout)] == [first]
+    assert url.split("/")[-2] in laterna(server.data, "requests", "forget", first).stdout

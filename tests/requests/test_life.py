@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, insert, select, text, update
 
 from laterna.billing.quotes import Price
 from laterna.errors import (
@@ -20,6 +23,7 @@ from laterna.errors import (
     QueueFull,
     RequestNotFound,
 )
+from laterna.requests.listing import _tagged
 from laterna.requests.requests import Filter, Requests
 from laterna.store.schema import payloads, requests, tenants
 from laterna.tenants.keys import DEFAULT_TENANT
@@ -562,3 +566,18 @@ def test_the_plan_that_a_request_began_under_is_stored(tmp_path: Path) -> None:
             await w.requests.release([leased.lease])
 
     play(tmp_path, scene)
+
+
+@given(
+    st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=3),
+    st.tuples(st.text(max_size=6), st.text(max_size=6)),
+)
+def test_a_tag_is_found_by_its_name_and_value_alone(tags: dict[str, str], wanted: tuple[str, str]) -> None:
+    """Whatever characters they have: quotes, braces, commas, upper and lower case."""
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE requests (tags TEXT)"))
+        connection.execute(text("INSERT INTO requests VALUES (:tags)"), {"tags": json.dumps(tags)})
+        for name, value in (wanted, *tags.items(), *((value, name) for name, value in tags.items())):
+            found = connection.execute(select(requests.c.tags).where(_tagged(name, value))).all()
+            assert bool(found) == (tags.get(name) == value)

@@ -102,6 +102,7 @@ async def submit(
             store_io=asked.store_io,
             keep_seconds=asked.lifecycle.keep_seconds,
             access=asked.lifecycle.access,
+            runner_hint=asked.runner_hint,
             webhook_url=asked.webhook_url,
             base_url=origin_of(request).cdn,
         )

@@ -25,6 +25,7 @@ from laterna.api.platform import Platform
 from laterna.api.platform_account import Account
 from laterna.api.platform_analytics import Analytics
 from laterna.api.platform_history import PlatformHistory
+from laterna.api.platform_listing import PlatformListing
 from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
 from laterna.api.platform_usage import Usage
@@ -45,7 +46,7 @@ def create_app(services: Services) -> ASGIApp:
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
         *(Page, PageViews, PageLive, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
-        *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformRequests),
+        *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
     )

@@ -36,6 +36,7 @@ class Asked:
     lifecycle: Lifecycle  # how long its input and outputs are kept, and who may read the outputs
     retries: Mapping[str, int] | None  # by cause; absent: as usual
     once: bool  # whether it is never repeated
+    runner_hint: str | None  # what it shares with others that should go to the same worker; absent: any will do
     tags: dict[str, str]
     idempotency_key: str | None  # absent: a repeated submit is a new request
 
@@ -54,6 +55,7 @@ def read_asked(request: HTTPConnection) -> Asked:
         lifecycle=Lifecycle.asked(headers),
         retries=_retries(headers.get("x-fal-retry-config")),
         once=truth(headers.get("x-fal-no-retry")),
+        runner_hint=headers.get("x-fal-runner-hint", "").strip()[:200] or None,
         tags=_tags(headers.get("x-fal-tags", "")),
         idempotency_key=headers.get("idempotency-key", "").strip()[:200] or None,
     )

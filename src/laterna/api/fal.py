@@ -154,6 +154,8 @@ def result_response(services: Services, view: RequestView, origin: Origin) -> Re
     if not view.settled:
         raise NotFinished(f"request {view.request_id} is still in progress; follow its status")
     headers = {"x-fal-request-id": view.request_id, **cost_headers(view)}
+    if view.worker is not None:
+        headers |= {"x-fal-served-from": view.worker, "x-fal-runner-hints": view.worker}
     if view.trouble is not None:
         response = told(view.trouble.code, view.trouble.message)
         response.headers.update(headers)

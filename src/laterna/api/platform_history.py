@@ -55,6 +55,8 @@ class PlatformHistory:
     async def _payloads(self, request: Request, tenant: str, past: Past) -> dict[str, Any]:
         """What was sent and answered, as far as it is still kept."""
         view = await self._services.requests.get(tenant, past.request_id)
+        if not view.store_io:
+            return {"json_input": None, "json_output": None}
         given = await self._services.requests.raw_input(tenant, past.request_id)
         try:
             made = (

@@ -47,7 +47,7 @@ class PlatformRequests:
         told = await requests.webhook(caller.tenant, view.request_id)
         return JSONResponse(
             {
-                **_head(view),
+                **head(view),
                 "attempts": [_attempt(one) for one in made],
                 "usage": [_line(line) for line in used],
                 "webhook": None if told is None else _webhook(told),
@@ -84,7 +84,8 @@ class PlatformRequests:
         return None
 
 
-def _head(view: RequestView) -> dict[str, Any]:
+def head(view: RequestView) -> dict[str, Any]:
+    """What there is to say of it in a list."""
     trouble = view.trouble
     return {
         "request_id": view.request_id,

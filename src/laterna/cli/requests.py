@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json as text
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
 from laterna.cli.options import Data, Json, settings_of
+from laterna.cli.table import table
 
 if TYPE_CHECKING:
     from laterna.cli.client import Client
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What became of requests.", no_args_is_help=True)
 
 ONE = "/platform/v1/models/requests"
+LARGEST_PAGE = 100
 Id = Annotated[str, typer.Argument(help="The request's id")]
 
 
@@ -33,6 +37,35 @@ def cancel(settings: Settings, request: str) -> int:
     return 0
 
 
+@app.command(name="list")
+def list_(
+    state: Annotated[list[str], typer.Option(help="blocked, scheduled, queued, leased, running or settled")] = [],  # noqa: B006
+    outcome: Annotated[list[str], typer.Option(help="ok, failed, cancelled or expired")] = [],  # noqa: B006
+    model: Annotated[list[str], typer.Option(help="Only this endpoint; may be repeated")] = [],  # noqa: B006
+    tag: Annotated[list[str], typer.Option(help="Only with this tag, as NAME=VALUE; may be repeated")] = [],  # noqa: B006
+    since: Annotated[str, typer.Option(help="Submitted then or later, such as 2026-05-01")] = "",
+    until: Annotated[str, typer.Option(help="Submitted earlier")] = "",
+    most: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, the newest first")] = 20,
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """List requests, newest first."""
+    asked = {"state": state, "outcome": outcome, "endpoint_id": model, "tag": tag, "start": since, "end": until}
+    query = urlencode({name: value for name, value in asked.items() if value}, doseq=True)
+    found = _first(_connect(settings_of(data)), query, most)
+    if json:
+        print(text.dumps(found, indent=2))
+    else:
+        print(table([_row(one) for one in found]) or "no such request", file=sys.stdout if found else sys.stderr)
+
+
+@app.command()
+def forget(request: Id, data: Data = None) -> None:
+    """Delete what was sent, generated and logged of a request that has ended."""
+    gone = _connect(settings_of(data)).send("DELETE", f"{ONE}/{request}/payloads", {})["cdn_delete_results"]
+    print("\n".join(f"{one['link']} {one['exception'] or 'deleted'}" for one in gone))
+
+
 @app.command()
 def show(request: Id, json: Json = False, data: Data = None) -> None:
     """Show how a request went: attempts, usage, each try at its webhook."""
@@ -48,6 +81,30 @@ def redeliver(request: Id, data: Data = None) -> None:
 
 def state(client: Client, endpoint: str, request: str) -> dict[str, Any]:
     return client.get(f"/queue/{endpoint}/requests/{request}/status")
+
+
+def _first(client: Client, query: str, most: int) -> list[dict[str, Any]]:
+    """So many, of as many pages as that takes."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None and len(found) < most:
+        page = client.get(f"{ONE}?limit={min(most - len(found), LARGEST_PAGE)}&cursor={cursor}&{query}")
+        found, cursor = found + page["items"], page["next_cursor"]
+    return found
+
+
+def _row(one: dict[str, Any]) -> dict[str, Any]:
+    tags = ",".join(f"{name}={value}" for name, value in one["tags"].items())
+    ended = one["error"]["type"] if one["error"] else one["outcome"]
+    return {
+        "request": one["request_id"],
+        "model": one["endpoint_id"],
+        "sent": one["sent_at"][:19],
+        "state": one["state"],
+        "outcome": ended,
+        "seconds": one["duration"],
+        "tags": tags or None,
+    }
 
 
 def _connect(settings: Settings) -> Client:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from laterna.catalog.catalog import Catalog
 from laterna.clock import Clock
 from laterna.contracts.generation import Generation, ModelRef, work_tokens
+from laterna.dispatch.affinity import Affinity
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.placement import Demand, place
 from laterna.dispatch.windows import Holding, Window
@@ -40,6 +41,7 @@ class Choosing:
         self._catalog = catalog
         self._refusal = refusal
         self._estimates = estimates
+        self._affinity = Affinity()
         self._policy = Policy(clock, CostModel(), Shares())
 
     def model(self, card_id: str) -> ModelRef:
@@ -64,7 +66,7 @@ class Choosing:
 
     def choose(self, waiting: Iterable[Waiting], windows: Sequence[Window]) -> Choice:
         """Decide for a page of the queue. The policy charges whom it leased, as the store will."""
-        made, demands = Choice(), dict[str, Demand]()
+        made, demands, hints = Choice(), dict[str, Demand](), dict[str, str | None]()
         for one in waiting:
             try:
                 demands[one.id] = self._demand(one)
@@ -72,6 +74,7 @@ class Choosing:
                 made.hopeless.append((one.id, error))
             else:
                 self._refresh(one, demands[one.id])
+                hints[one.id] = one.runner_hint
         for candidate in self._policy.candidates():
             if candidate.id not in demands:
                 self._policy.drop(candidate.id)
@@ -79,6 +82,8 @@ class Choosing:
         made.revoked = placement.revoked
         for worker, ids in placement.given.items():
             made.given[worker] = [self._leased(demands[id], worker) for id in ids]
+            for id in ids:
+                self._affinity.note(demands[id].tenant, hints.get(id), worker)
         return made
 
     def _demand(self, one: Waiting) -> Demand:
@@ -90,6 +95,7 @@ class Choosing:
             tenant=one.tenant,
             priority=one.priority,
             model=model,
+            prefers=self._affinity.worker(one.tenant, one.runner_hint),
             seconds=lambda worker: 0.0 if job is None else self._estimates.seconds(worker, model.name, job),
         )
 

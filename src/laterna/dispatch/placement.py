@@ -1,9 +1,9 @@
 """Which worker gets which of those that wait, and who makes room for them: decided at once for all workers.
 
 A request goes where it will be begun soonest: to the least predicted work ahead of it, counting the load of a model
-that is not there yet. What fits no place that has room waits for one. Urgent work that finds the windows full takes
-the place of less urgent work that has not begun, and comes on top where all of it has: the worker pauses that. Who has
-nothing to do gets some of what others have not begun. Decides only.
+that is not there yet; a hint is worth some waiting. What fits no place that has room waits for one. Urgent work that
+finds the windows full takes the place of less urgent work that has not begun, and comes on top where all of it has: the
+worker pauses that. Who has nothing to do gets some of what others have not begun. Decides only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from laterna.contracts.generation import ModelRef
 from laterna.dispatch.windows import WINDOW, Holding, Window
 
+STICK_SECONDS = 10.0  # so much less work elsewhere is given up for the worker that a hint means
 LOAD_SECONDS = 10.0  # that a model's load is taken to last: so much more work elsewhere is worth it
 
 
@@ -27,6 +28,7 @@ class Demand:
     priority: int  # 0 realtime, 1 normal, 2 low
     model: ModelRef
     seconds: Callable[[str], float]  # predicted device time on a worker, by its name
+    prefers: str | None = None  # a worker's name; absent: any is as good
 
 
 @dataclass(kw_only=True)
@@ -79,9 +81,10 @@ class _Place:
         self._of_class = Counter(held.priority for held in window.held.values())
 
     def wait_s(self, demand: Demand) -> float:
-        """Until it would be begun."""
+        """Until it would be begun; where a hint points elsewhere, what that is worth on top."""
         known = demand.model.name in self._models or self.window.knows(demand.model.name)
-        return self._work_s + (0.0 if known else LOAD_SECONDS)
+        stays = demand.prefers in (None, self.window.worker)
+        return self._work_s + (0.0 if known else LOAD_SECONDS) + (0.0 if stays else STICK_SECONDS)
 
     def unbegun(self) -> Sequence[Holding]:
         """What it holds and has not begun with, the most urgent first."""

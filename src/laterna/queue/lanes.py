@@ -65,7 +65,7 @@ _OLDEST = text(
 _PAGE = (
     select(
         *(requests.c.id, requests.c.tenant_id, requests.c.card_id, requests.c.priority),
-        *(requests.c.created_us, requests.c.finish_by_us, payloads.c.generation),
+        *(requests.c.created_us, requests.c.finish_by_us, requests.c.runner_hint, payloads.c.generation),
         *(tenants.c.weight, shares.c.virtual_ns),
     )
     .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
@@ -88,6 +88,7 @@ class Waiting:
     priority: int  # 0 realtime, 1 normal, 2 low
     created_us: int
     finish_by_us: int | None  # absent: no deadline
+    runner_hint: str | None  # absent: any worker is as good
     generation: Generation | None  # absent where this version cannot read it
 
 
@@ -166,5 +167,6 @@ def _waiting(row: Row[*tuple[object, ...]]) -> Waiting:
         priority=row.priority,
         created_us=row.created_us,
         finish_by_us=row.finish_by_us,
+        runner_hint=row.runner_hint,
         generation=decoded(row.generation),
     )

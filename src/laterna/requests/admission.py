@@ -57,6 +57,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "tags": tags,
         "store_io": asked.store_io,
         "keep_seconds": keep_seconds if asked.keep_seconds is None else asked.keep_seconds,
+        "runner_hint": asked.runner_hint,
         "access": access.stored(asked.access),
         "base_url": asked.base_url,
         "webhook_url": asked.webhook_url,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
 
 from laterna.errors import InvalidInput, Problem
-from laterna.requests.views import CHARGED, COST, RequestView, view
+from laterna.requests.views import CHARGED, COST, WORKER, RequestView, view
 from laterna.store.ids import well_formed
 from laterna.store.schema import payloads, requests
 
@@ -23,6 +24,7 @@ class Filter:
     endpoints: tuple[str, ...] | None = None
     since_us: int | None = None  # submitted then or later
     until_us: int | None = None  # submitted earlier
+    tags: tuple[tuple[str, str], ...] = ()  # name and value that each must have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ def page_of(connection: Connection, tenant: str, cursor: str | None, limit: int,
     limit = max(1, min(limit, LARGEST_PAGE))
     order = (requests.c.created_us, requests.c.id)
     statement = (
-        select(requests, payloads.c.generation, COST, CHARGED)
+        select(requests, payloads.c.generation, COST, CHARGED, WORKER)
         .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
         .where(requests.c.tenant_id == tenant)
         .order_by(*(column.desc() for column in order))
@@ -56,6 +58,8 @@ def page_of(connection: Connection, tenant: str, cursor: str | None, limit: int,
         statement = statement.where(requests.c.created_us >= which.since_us)
     if which.until_us is not None:
         statement = statement.where(requests.c.created_us < which.until_us)
+    for name, value in which.tags:
+        statement = statement.where(_tagged(name, value))
     if cursor is not None:
         statement = statement.where(tuple_(*order) < tuple_(*_read(cursor)))
     rows = connection.execute(statement).mappings().all()
@@ -64,6 +68,12 @@ def page_of(connection: Connection, tenant: str, cursor: str | None, limit: int,
         items=tuple(view(row, None, ()) for row in rows[:limit]),
         cursor=None if last is None else f"{last['created_us']}.{last['id']}",
     )
+
+
+def _tagged(name: str, value: str) -> ColumnElement[bool]:
+    """Whether a tag stands in the JSON object, as `json.dumps` writes it: first in it, or after another."""
+    pair = json.dumps({name: value})[1:-1]
+    return or_(*(func.replace(requests.c.tags, before + pair, "") != requests.c.tags for before in ("{", '", ')))
 
 
 def _read(cursor: str) -> tuple[int, str]:

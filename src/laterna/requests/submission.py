@@ -40,6 +40,7 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     store_io: bool = True  # False: input and outputs go an hour after settling
     keep_seconds: int | None = None  # input and outputs are kept so long after settling; absent: the server's setting
+    runner_hint: str | None = None  # what it shares with others that should go to the same worker
     access: Access | None = None  # who may read its outputs; absent: whoever has their addresses
     webhook_url: str | None = None  # told when it settles
     base_url: str | None = None  # under which its sender reaches this server: for URLs in the webhook

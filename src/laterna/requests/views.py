@@ -15,7 +15,7 @@ from laterna.contracts.messages import Lease
 from laterna.errors import RequestNotFound
 from laterna.requests.places import Places
 from laterna.store.ids import well_formed
-from laterna.store.schema import files, outputs, payloads, requests, usage_lines
+from laterna.store.schema import attempts, files, outputs, payloads, requests, usage_lines
 from laterna.store.states import OK, RUNNING, SETTLED, WAITING
 
 # What it was charged: that it was, is settled.
@@ -32,9 +32,19 @@ CHARGED = (
     .label("charged_micro")
 )
 
+# Who worked on it last.
+WORKER = (
+    select(attempts.c.worker)
+    .where(attempts.c.request_id == requests.c.id)
+    .order_by(attempts.c.number.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("worker")
+)
+
 # One request of its tenant, with what the engine was asked.
 _ONE = (
-    select(requests, payloads.c.generation, COST, CHARGED)
+    select(requests, payloads.c.generation, COST, CHARGED, WORKER)
     .join_from(requests, payloads, payloads.c.request_id == requests.c.id, isouter=True)
     .where(requests.c.tenant_id == bindparam("tenant"), requests.c.id == bindparam("request"))
 )
@@ -112,6 +122,7 @@ class RequestView:
     cost_nano: int | None  # charged; absent: not settled
     charged_micro: int | None  # charged, in millionths of that unit; absent: not settled
     attempts: int  # counted, a present one included
+    worker: str | None  # by name, of the present or last attempt; absent: none yet, or its history has expired
     store_io: bool
     webhook_url: str | None
     base_url: str | None
@@ -174,6 +185,7 @@ def view(row: RowMapping, ahead: int | None, made: tuple[Output, ...]) -> Reques
         cost_nano=(row["cost_nano"] or 0) if row["state"] == SETTLED else None,
         charged_micro=(row["charged_micro"] or 0) if row["state"] == SETTLED else None,
         attempts=row["attempts"],
+        worker=row["worker"],
         store_io=row["store_io"],
         webhook_url=row["webhook_url"],
         base_url=row["base_url"],
