@@ -311,9 +311,9 @@ def test_a_stream_without_partial_images_asks_for_no_previews(api: Api) -> None:
 def test_a_stream_ends_with_the_error(api: Api) -> None:
     with client(api) as http:
         answer = api.beside(lambda: http.post(GENERATIONS, json={"model": "test/blank", "prompt": "a", "stream": True}))
-        api.fail(api.take(), "out_of_memory", "too large")
+        api.fail(api.take(), "sample_failed", "too large")
         (only,) = streamed(answer.result(10).text)
-    assert only["error"] == {"message": "too large", "type": "server_error", "param": None, "code": "out_of_memory"}
+    assert only["error"] == {"message": "too large", "type": "server_error", "param": None, "code": "sample_failed"}
 
 
 def test_a_reader_who_goes_has_the_work_stopped(api: Api) -> None:

@@ -86,7 +86,7 @@ def test_strangers_see_neither_requests_nor_devices(api: Api) -> None:
 
 def test_the_operator_sees_devices_the_queue_and_the_last_hour(api: Api) -> None:
     api.done()
-    api.fail(api.take(api.submit()), "out_of_memory")
+    api.fail(api.take(api.submit()), "sample_failed")
     api.submit()
     ready = Ready(version=1, pid=1, device="cuda:0", device_name="A device", memory_bytes=2**30)
     held = Holding(
@@ -108,7 +108,7 @@ def test_the_operator_sees_devices_the_queue_and_the_last_hour(api: Api) -> None
     (device,) = body["devices"]
     assert (device["name"], device["resident"], device["work"][0]["left_seconds"]) == ("A device", ["m@1"], 2.5)
     assert body["queue"] == [{"class": "normal", "tenant": "default", "model": "test/blank", "waiting": 1}]
-    assert body["recent"]["errors"]["out_of_memory"] >= 1
+    assert body["recent"]["errors"]["sample_failed"] >= 1
     assert body["recent"]["total"]["p50"] <= body["recent"]["total"]["p99"]
     assert sum(body["recent"]["by_minute"].values()) == sum(body["recent"]["outcomes"].values())
     assert "lease" not in json.dumps(body), "leases' tokens are nobody's business"
