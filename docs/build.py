@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from prometheus_client.metrics import MetricWrapperBase
 
+from docs.dashboard import dashboard
+from laterna import metrics
 from laterna.catalog.catalog import Catalog
 from laterna.cli.main import app
 from laterna.config import PREFIX, Settings
@@ -74,15 +77,31 @@ def endpoints_table() -> str:
     return "\n".join(rows)
 
 
+def metrics_table() -> str:
+    """The server's own metrics, for `docs/seeing.md`."""
+    rows = ["| metric | what it is | labels |", "|---|---|---|"]
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            labels = ", ".join(f"`{name}`" for name in metric._labelnames)
+            described = next(iter(metric.describe()))
+            total = "_total" if described.type == "counter" else ""
+            rows.append(f"| `{described.name}{total}` ({described.type}) | {described.documentation} | {labels} |")
+    return "\n".join(rows)
+
+
 def pages() -> dict[Path, str]:
     """Every derived page and what it should hold."""
     models = DOCS / "models.md"
     before, mark, rest = models.read_text().partition("<!-- endpoints -->\n")
     after = rest.partition("<!-- end -->\n")[2]
+    seeing = DOCS / "seeing.md"
+    start, sign, tail = seeing.read_text().partition("<!-- metrics -->\n")
     return {
         DOCS / "settings.md": settings_page(),
         DOCS / "commands.md": commands_page(),
         models: f"{before}{mark}{endpoints_table()}\n<!-- end -->\n{after}",
+        seeing: f"{start}{sign}{metrics_table()}\n<!-- end -->\n{tail.partition('<!-- end -->')[2][1:]}",
+        DOCS / "grafana.json": dashboard(),
     }
 
 

@@ -67,6 +67,7 @@ class Settings:
         (), "Private networks that users' URLs may reach after all, such as 10.1.0.0/16: a danger, leave it empty"
     )
     invoice_from: str = knob("", "Who invoices come from: name and address, | begins a new line")
+    metrics_open: bool = knob(False, "Answer /metrics without a key")
     log_level: str = knob("info", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
     log_json: bool = knob(False, "Log JSON lines instead of text")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from starlette.requests import HTTPConnection, Request
 
+from laterna import metrics
 from laterna.api.asked import Asked, query_input, read_asked
 from laterna.api.bodies import read_json
 from laterna.api.callers import caller_of
@@ -107,6 +108,8 @@ async def submit(
             base_url=origin_of(request).cdn,
         )
     )
+    if not receipt.repeated:
+        metrics.SUBMITTED.labels(card.id, dialect, metrics.CLASSES[asked.priority]).inc()
     services.wake()
     return Admitted(receipt=receipt, caller=caller, endpoint=endpoint.id(card))
 

@@ -17,6 +17,8 @@ from laterna.api.fal_realtime import FalRealtime
 from laterna.api.fal_run import FalRun
 from laterna.api.health import Health
 from laterna.api.hosts import Hosts
+from laterna.api.measured import Measured
+from laterna.api.metrics import Metrics
 from laterna.api.openai import OpenAI
 from laterna.api.page import Page
 from laterna.api.page_live import PageLive
@@ -45,7 +47,7 @@ def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, PageViews, PageLive, Health, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
         *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
         *(FalRealtime, FalQueue, FalRun),
@@ -55,7 +57,7 @@ def create_app(services: Services) -> ASGIApp:
         exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},
     )
     routed.router.redirect_slashes = False
-    return Edge(Hosts(Proxy(routed), services.settings))
+    return Edge(Hosts(Proxy(Measured(routed)), services.settings))
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from laterna import metrics
 from laterna.api.errors import error_response
 from laterna.api.openai_errors import openai_response
 from laterna.api.platform_errors import refusal as platform_response
@@ -19,6 +20,7 @@ PLATFORM = "/platform"
 
 def refusal(path: str, error: LaternaError) -> Response:
     """The answer to a request for this path that raised this."""
+    metrics.REFUSALS.labels(error.code).inc()
     if _below(OPENAI, path):
         return openai_response(error)
     if _below(REPLICATE, path):

@@ -38,7 +38,7 @@ FAL_HOSTS = {  # fal's own names -> the surface behind each
 }
 FIRST_LABELS = {"queue": "/queue", "rest": "/rest", "v3": "/cdn", "api": "/platform", "ws": ""}
 # Paths that mean the same on any host.
-MOUNTS = ("/queue", "/rest", "/cdn", "/platform", OPENAI, REPLICATE, "/api", "/health", "/ready")
+MOUNTS = ("/queue", "/rest", "/cdn", "/platform", OPENAI, REPLICATE, "/api", "/health", "/ready", "/metrics")
 _REPLICATE = re.compile(rf"^{REPLICATE}(/v1)*(?=/|$)")  # its clients add /v1 to what they are told, or do not
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 

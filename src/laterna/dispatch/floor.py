@@ -1,7 +1,7 @@
 """The floor: what devices do now, for whoever looks at them, and what a request would take if it came.
 
 Stands between the fleet and dispatch and hands on whatever workers say; from their beats it keeps how busy each device
-was. Decides nothing.
+was, and counts their calls for `laterna.metrics`. Decides nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from laterna import metrics
 from laterna.clock import Clock
 from laterna.contracts.generation import Generation
-from laterna.contracts.messages import Beat, Call, FromWorker, Progress
+from laterna.contracts.messages import Beat, Call, FromWorker, Observation, Progress
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.etas import Eta, Etas
 from laterna.dispatch.windows import Holding, Window
@@ -80,11 +81,14 @@ class Floor:
             heard = self._heard.setdefault(worker, _Heard())
             heard.call = message.call
             heard.pulses.append(_pulse(message, self._clock.now_us()))
+            for seen in message.observed:
+                _count(worker, seen)
         await self._hearer.heard(worker, message)
 
     async def lost(self, worker: str) -> None:
         """A worker died."""
         self._heard.pop(worker, None)
+        metrics.DEATHS.labels(worker).inc()
         await self._hearer.lost(worker)
 
     def devices(self) -> list[Device]:
@@ -119,3 +123,10 @@ def _pulse(beat: Beat, now_us: int) -> Pulse:
         calls=len(beat.observed),
         samples=sum(seen.batch for seen in beat.observed),
     )
+
+
+def _count(worker: str, seen: Observation) -> None:
+    seconds, model = seen.device_ns / 1e9, seen.model.partition("@")[0]
+    metrics.CALLS.labels(worker, model, seen.stage).observe(seconds)
+    metrics.BATCH.labels(model, seen.stage).observe(seen.batch)
+    metrics.BUSY.labels(worker).inc(seconds)

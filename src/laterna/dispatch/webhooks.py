@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import structlog
 
+from laterna import metrics
 from laterna.clock import Clock
 from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
@@ -93,6 +94,7 @@ class Webhooks:
         began_us, began_ns = self._clock.now_us(), self._clock.monotonic_ns()
         answer = await self._try(delivery)
         took_us = (self._clock.monotonic_ns() - began_ns) // 1000
+        metrics.WEBHOOKS.labels("taken" if answer.error is None else "failed").inc()
         went = Try(answer=answer, began_us=began_us, took_us=took_us)
         while True:
             try:

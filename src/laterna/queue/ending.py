@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
 
+from laterna import metrics
 from laterna.errors import PoisonRequest, RequestCancelled
 from laterna.queue import charging, events, retries
 from laterna.queue.entry import Entry
 from laterna.store.ids import Ids
 from laterna.store.schema import attempts, outbox, requests
-from laterna.store.states import CANCELLED, FAILED, QUEUED, SCHEDULED, SETTLED
+from laterna.store.states import CANCELLED, FAILED, OK, QUEUED, SCHEDULED, SETTLED
 
 UNSTORED_SECONDS = 3600  # what is not to be stored can be fetched for so long after settling
 
@@ -105,6 +106,15 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
     )
     assert settled.rowcount == 1, f"request {found.id} was settled before"
     events.append(connection, found.id, now_us, events.SETTLED, ending.message or ending.outcome)
+    _count(found, ending, now_us)
+
+
+def _count(found: Entry, ending: Ending, now_us: int) -> None:
+    """A transaction that is rolled back after this counts all the same; that is rare, and its cause is in the log."""
+    metrics.ENDED.labels(found.card_id, ending.outcome, ending.code or "").inc()
+    if ending.outcome == OK:
+        seconds = max(0, now_us - found.created_us) / 1e6
+        metrics.TOOK.labels(found.card_id, metrics.CLASSES[found.priority]).observe(seconds)
 
 
 def give_back(connection: Connection, found: Entry, why: str, now_us: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
+from laterna import metrics
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import ExecutionError
@@ -79,7 +80,7 @@ _START = (
         requests.c.state == literal_column("'leased'"),
     )
     .values(state=RUNNING, started_us=bindparam("now"), plan_digest=bindparam("plan"))
-    .returning(requests.c.attempts)
+    .returning(requests.c.attempts, requests.c.created_us, requests.c.card_id, requests.c.priority)
 )
 _START_ATTEMPT = (
     update(attempts)
@@ -172,9 +173,12 @@ def _lease(connection: Connection, worker: str, rows: Sequence[Any], now_us: int
 def start(connection: Connection, lease: Lease, now_us: int, plan: str) -> bool:
     """Its first device call begins, under that engine plan. False for a stale lease, or one that began before."""
     named = {"request": lease.request_id, "lease": lease.token, "now": now_us, "plan": plan or None}
-    attempt = connection.execute(_START, named).scalar()
-    if attempt is None:
+    began = connection.execute(_START, named).first()
+    if began is None:
         return False
+    attempt, created_us, card_id, priority = began
+    waited_s = max(0, now_us - created_us) / 1e6
+    metrics.WAITED.labels(card_id, metrics.CLASSES[priority]).observe(waited_s)
     connection.execute(_START_ATTEMPT, {"request": lease.request_id, "attempt": attempt, "now": now_us})
     events.append(connection, lease.request_id, now_us, events.STARTED, f"attempt {attempt}")
     return True
@@ -243,4 +247,5 @@ def _write(connection: Connection, worker: str, taken: list[Leased], now_us: int
             for one in taken
         ],
     )
+    metrics.LEASED.labels(worker).inc(len(taken))
     events.append_all(connection, [one.lease.request_id for one in taken], now_us, events.LEASED, worker)

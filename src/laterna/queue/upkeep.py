@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, literal_column, or_, select, update
 
+from laterna import metrics
 from laterna.contracts.messages import Lease
 from laterna.errors import StartTimeout
 from laterna.queue import charging, events
@@ -126,6 +127,7 @@ def lost(connection: Connection, found: Entry, why: str, now_us: int, touched: b
     The attempt counts only if the worker had begun with it: a device call (its state says so), or the load of its model
     (`touched` says so).
     """
+    metrics.LOST.inc()
     events.log(connection, found.id, now_us, "WARN", why)
     if found.state == RUNNING or touched:
         retry(connection, found, poisoned(found), why, now_us)

@@ -18,6 +18,7 @@ from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease, Spent
 from laterna.errors import AlreadyCompleted, RequestNotFound
 from laterna.queue import events, lanes, leasing, upkeep
+from laterna.queue.census import Census, census
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
 from laterna.queue.events import LogLine
@@ -44,6 +45,7 @@ __all__ = [
     "Answer",
     "Attempt",
     "CancelResult",
+    "Census",
     "Chosen",
     "Delivery",
     "Filter",
@@ -209,6 +211,10 @@ class Requests:
     async def totals(self) -> list[Total]:
         """How much waits, alike requests together. Walks through the queue's index: not for every moment."""
         return await self._store.read(lanes.totals)
+
+    async def census(self) -> Census:
+        """How many requests of all tenants stand where. Walks through the queue's index, as `totals`."""
+        return await self._store.read(census)
 
     async def lease(self, worker: str, most: int, chosen: Sequence[Chosen] | None = None) -> list[Leased]:
         """Put up to `most` requests into the worker's hands: of those chosen, in that order, else who came first."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from laterna import metrics
 from laterna.errors import Unavailable
 from laterna.store import postgres, sqlite
 
@@ -88,7 +89,9 @@ class Writer:
         with self._engine.connect() as connection:
             while group := self._gather():
                 try:
-                    _commit(connection, group)
+                    with metrics.COMMITS.time():
+                        _commit(connection, group)
+                    metrics.WRITES.observe(len(group))
                 except Exception as error:  # noqa: BLE001 - the thread's edge: each caller is told
                     for write in group:
                         write.error = unavailable(error)

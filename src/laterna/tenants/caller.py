@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from laterna.errors import Forbidden
 
 API = "API"  # may generate, and see and end what its tenant asked for
+METRICS = "METRICS"  # of the first tenant: may read the server's metrics
 ADMIN = "ADMIN"  # may also manage keys and delete
 
 
