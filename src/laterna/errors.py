@@ -17,6 +17,9 @@
     ├── Refused                     valid, but not accepted now
     │   ├── QueueFull
     │   ├── OutOfBudget             its tenant's credit, or what it may spend in a month, does not cover it
+    │   ├── RateLimited             its tenant submits too many in a minute
+    │   ├── TooManyConcurrent       as many of its tenant's run as may, and its sender waits on the line
+    │   ├── StorageFull             its tenant's files take as much as they may
     │   ├── DeadlineUnreachable
     │   ├── PayloadTooLarge
     │   ├── NoRunner                nothing here can run models
@@ -137,6 +140,10 @@ class AlreadyCompleted(Conflict):
 class Refused(LaternaError):
     code = "refused"
 
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  # seconds after which it will be accepted; absent: nobody knows
+
 
 class QueueFull(Refused):
     code = "queue_full"
@@ -144,6 +151,18 @@ class QueueFull(Refused):
 
 class OutOfBudget(Refused):
     code = "out_of_budget"
+
+
+class RateLimited(Refused):
+    code = "rate_limited"
+
+
+class TooManyConcurrent(Refused):
+    code = "concurrent_requests_limit"
+
+
+class StorageFull(Refused):
+    code = "storage_limit"
 
 
 class DeadlineUnreachable(Refused):

@@ -38,7 +38,9 @@ from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Leased, Requests, RequestView
 from laterna.store.store import Store
+from laterna.tenants.caller import ADMIN, API
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from laterna.tenants.tenants import Tenants
 from laterna.tenants.tokens import Tokens
 from tests.postgres import database
 
@@ -118,12 +120,14 @@ class Api:
         self.keys = Keys(self.store, clock)
         await self.keys.ensure_first(self.settings.key_file)
         self.books = Books(self.store, clock)
+        self.tenants = Tenants(self.store, clock, self.settings)
         self.requests = Requests(self.store, clock, self.settings, webhook_body(catalog, "http://cdn"))
         self.board, self.media = Board(), MediaStore(self.settings.media)
         self.files, self.tokens = Files(self.store, clock), Tokens.open(self.settings.data, clock)
         self.services = Services(
             settings=self.settings, clock=clock, catalog=catalog, requests=self.requests, board=self.board,
-            files=self.files, keys=self.keys, books=self.books, tokens=self.tokens, media=self.media, eta=self._eta,
+            files=self.files, keys=self.keys, tenants=self.tenants, books=self.books, tokens=self.tokens,
+            media=self.media, eta=self._eta,
             progress=self._latest.get, jwks=SigningKeys.open(self.settings.data, clock).jwks,
             webhook_secret=SharedSecrets.open(self.settings.data, clock).secret,
             canceller=self._cancel, watcher=self.watched.append, wake=lambda: None, problem=lambda: self.problem,
@@ -271,8 +275,8 @@ class Api:
         """The key of another tenant."""
 
         async def work() -> str:
-            tenant = await self.keys.create_tenant(f"stranger-{new_key()}")
-            return (await self.keys.create(tenant, "its")).text
+            tenant = await self.tenants.create(f"stranger-{new_key()}")
+            return (await self.keys.create(tenant.id, "its", (API, ADMIN))).text
 
         return self.call(work())
 

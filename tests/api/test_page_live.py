@@ -116,7 +116,7 @@ def test_the_operator_sees_devices_the_queue_and_the_last_hour(api: Api) -> None
 
 def test_a_revoked_key_is_cut_off(api: Api) -> None:
     async def key() -> tuple[str, str, str]:
-        tenant = await api.keys.create_tenant("leaver")
+        tenant = (await api.tenants.create("leaver")).id
         made = await api.keys.create(tenant, "its")
         return tenant, made.id, made.text
 

@@ -72,11 +72,11 @@ def test_the_public_keys_are_where_receivers_look(api: Api) -> None:
 
 def test_nobody_else_sees_or_ends_it(api: Api) -> None:
     request = api.done()
-    for key, seen, ended in ((api.stranger(), 404, 403), (None, 401, 401)):
+    for key, seen, ended, kind in ((api.stranger(), 404, 404, "not_found"), (None, 401, 401, "authorization_error")):
         with api.http(key=key) as http:
             assert http.get(f"{ONE}/{request}").status_code == seen
             answer = http.delete(f"{ONE}/{request}/payloads")
-            assert (answer.status_code, answer.json()["error"]["type"]) == (ended, "authorization_error")
+            assert (answer.status_code, answer.json()["error"]["type"]) == (ended, kind)
     assert api.state(request) == "ok"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 LEAST = {  # points: begin, savepoint, statements, commit, and before anybody is told
@@ -28,6 +31,7 @@ REST = [name for name in LEAST if name not in QUICK]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it forks")
+@pytest.mark.skipif(VARIABLE in os.environ, reason="it copies a database with its data folder")
 @pytest.mark.parametrize("deeds", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
 def test_killed_at_each_statement_the_books_add_up(tmp_path: Path, deeds: list[str]) -> None:
     command = [sys.executable, "-m", "tests.billing.crashing", str(tmp_path), *deeds]

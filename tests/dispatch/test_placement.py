@@ -169,3 +169,15 @@ def test_a_hint_is_worth_some_waiting_and_no_more() -> None:
     b.held["before"].left_s = STICK_SECONDS + 1
     assert place([demand("x", prefers="b")], [a, b]).given == {"a": ["x"]}
     assert place([demand("x", prefers="gone")], [a, b]).given == {"a": ["x"]}
+
+
+def test_a_tenant_gets_no_more_places_than_it_has_room_for_and_nobody_waits_for_it() -> None:
+    mixed = [demand(f"{tenant}{n}", tenant=tenant) for n in range(6) for tenant in ("a", "b")]
+    made = place(mixed, [window("x"), window("y")], {"a": 2})
+    given_ = Counter(name[0] for ids in made.given.values() for name in ids)
+    assert given_ == {"a": 2, "b": 6}
+
+
+def test_what_fits_nowhere_takes_no_room() -> None:
+    some = [demand("huge", model="h", size=10**6, tenant="a"), demand("small", tenant="a")]
+    assert place(some, [window("x")], {"a": 1}).given == {"x": ["small"]}

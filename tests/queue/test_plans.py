@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import Engine, Select, event
 
 from laterna.queue import leasing, waiting
-from laterna.requests.files import Files
+from laterna.requests.files import FileRecord, Files
 from laterna.requests.requests import Chosen, Which
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from laterna.tenants.limits import Limits
+from laterna.tenants.tenants import Tenants
 from tests.postgres import VARIABLE
 from tests.requests.conftest import SPENT, TAKEN, World, failed, finished, refused, submission, world
 
@@ -25,6 +27,7 @@ ALLOWED = {
     "SCAN requests USING COVERING INDEX ix_requests_next",
     "SCAN requests USING COVERING INDEX ix_requests_lanes",
     "SCAN requests USING COVERING INDEX ix_requests_scheduled",
+    "SCAN requests USING INDEX ix_requests_worker",  # what workers hold: their windows, no more
 }
 FINE = re.compile(
     r"SCAN lanes|SETUP|RECURSIVE STEP|"
@@ -85,7 +88,26 @@ async def use_everything(w: World) -> None:
     await requests.meter(old, SPENT)
     await requests.crashed(old, "it died")
     await requests.finish(finished(old))
-    await Keys(w.store, w.clock).list(DEFAULT_TENANT)
+    await use_limits(w, files)
+    keys = Keys(w.store, w.clock)
+    made = await keys.rotate(DEFAULT_TENANT, (await keys.create(DEFAULT_TENANT, "ci")).id, 60)
+    await keys.authenticate(f"Key {made.text}")
+    await keys.check(made.id)
+    await keys.list(DEFAULT_TENANT)
+    await keys.revoke(DEFAULT_TENANT, made.id)
+
+
+async def use_limits(w: World, files: Files) -> None:
+    tenants = Tenants(w.store, w.clock, w.settings)
+    everything = Limits(concurrency=9, queue_length=9, rate=9, storage_bytes=10**9)
+    tenant = (await tenants.create("limited", limits=everything)).id
+    await w.submit(tenant=tenant, direct=True)
+    await w.requests.waiting()
+    await w.requests.standing(tenant)
+    await w.requests.lease("cpu", 1)
+    await files.room(tenant)
+    await files.add(FileRecord(key="k", tenant=tenant, request_id=None, file_name="f", content_type="x", size_bytes=1))
+    await tenants.change((await tenants.find("limited")).id, 2, everything)
 
 
 @own_planner

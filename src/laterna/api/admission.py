@@ -16,6 +16,7 @@ from laterna.api.hosts import origin_of
 from laterna.api.own_files import with_own_files
 from laterna.api.services import Services
 from laterna.requests.requests import Receipt, Submission
+from laterna.requests.submission import REALTIME
 from laterna.tenants.caller import Caller
 
 
@@ -32,7 +33,9 @@ class Admitted:
         return {"x-fal-request-id": self.receipt.request_id, **estimate_headers(self.receipt)}
 
 
-async def admit(request: Request, services: Services, endpoint_id: str, *, previews: bool = False) -> Admitted:
+async def admit(
+    request: Request, services: Services, endpoint_id: str, *, previews: bool = False, direct: bool = False
+) -> Admitted:
     """Put what this HTTP request of fal's asks for into the queue.
 
     Raises EndpointNotFound, Unauthorized, Forbidden, PayloadTooLarge, BadRequest and all that `submit` raises; nothing
@@ -41,7 +44,7 @@ async def admit(request: Request, services: Services, endpoint_id: str, *, previ
     card, endpoint = services.catalog.endpoint(endpoint_id)
     caller = await caller_of(request, services, endpoint.id(card))
     raw = query_input(request) if request.method == "GET" else await read_posted(request, services)
-    return await submit(request, services, caller, endpoint_id, raw, dialect="fal", previews=previews)
+    return await submit(request, services, caller, endpoint_id, raw, dialect="fal", previews=previews, direct=direct)
 
 
 async def read_posted(request: Request, services: Services) -> object:
@@ -59,6 +62,7 @@ async def submit(
     dialect: str,
     previews: bool = False,
     asked: Asked | None = None,
+    direct: bool = False,
 ) -> Admitted:
     """Put an input into the queue for a caller.
 
@@ -66,12 +70,16 @@ async def submit(
         raw: JSON, in the endpoint's own words.
         dialect: whose shape its sender wants answers in.
         asked: how it is to be treated; absent: as the HTTP request's headers and query say.
+        direct: its sender stays on the line for the answer: where its tenant may run no more it is refused.
 
-    Raises EndpointNotFound, InvalidInput, NoRunner, ModelTooLarge, QueueFull, DeadlineUnreachable, Conflict or
-    Unavailable; nothing is queued then.
+    Raises EndpointNotFound, Forbidden, InvalidInput, NoRunner, ModelTooLarge, and what `Requests.submit` does; nothing
+    is queued then.
     """
     card, endpoint = services.catalog.endpoint(endpoint_id)
+    caller.need_model(endpoint.id(card))
     asked = asked or read_asked(request)
+    if asked.priority == REALTIME:
+        caller.need_realtime()
     job = endpoint.contract.normalise(endpoint.contract.parse(raw))
     job = await with_own_files(services, caller, job)
     if (refused := services.refusal(card.ref())) is not None:
@@ -92,6 +100,7 @@ async def submit(
             generation=msgspec.structs.replace(job, previews=previews),
             price=card.price,
             priority=asked.priority,
+            direct=direct,
             max_attempts=1 if asked.once else None,
             retries=asked.retries,
             start_by_us=start_by,

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from laterna.api.dialects import refusal
@@ -27,9 +28,11 @@ from laterna.api.platform import Platform
 from laterna.api.platform_account import Account
 from laterna.api.platform_analytics import Analytics
 from laterna.api.platform_history import PlatformHistory
+from laterna.api.platform_keys import PlatformKeys
 from laterna.api.platform_listing import PlatformListing
 from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
+from laterna.api.platform_tenants import PlatformTenants
 from laterna.api.platform_usage import Usage
 from laterna.api.proxy import Proxy
 from laterna.api.replicate import Replicate
@@ -45,19 +48,25 @@ from laterna.errors import LaternaError, NotFound
 
 def create_app(services: Services) -> ASGIApp:
     """Everything that this server answers over HTTP. Raises ConfigError for settings that cannot be."""
-    # Each dialect's last takes any path of its own; the last of all takes any path.
-    surfaces = (
-        *(Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
-        *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
-        *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
-        *(FalRealtime, FalQueue, FalRun),
-    )
     routed = Starlette(
-        routes=[route for surface in surfaces for route in surface(services).routes()],
+        routes=routes(services),
         exception_handlers={LaternaError: _refuse, HTTPException: _unrouted, Exception: _failed},
     )
     routed.router.redirect_slashes = False
     return Edge(Hosts(Proxy(Measured(routed)), services.settings))
+
+
+def routes(services: Services) -> list[BaseRoute]:
+    """Those of every surface."""
+    # Each dialect's last takes any path of its own; the last of all takes any path.
+    surfaces = (
+        *(Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
+        *(PlatformKeys, PlatformTenants),
+        *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
+        *(FalRealtime, FalQueue, FalRun),
+    )
+    return [route for surface in surfaces for route in surface(services).routes()]
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -15,7 +15,8 @@ from laterna.errors import AddressRefused, InvalidInput, Problem
 from laterna.media.targets import parse as parse_url
 from laterna.requests.submission import MOST_RETRIES, RETRY_CAUSES
 
-PRIORITIES = {"normal": 1, "low": 2}
+PRIORITY = "x-fal-queue-priority"
+PRIORITIES = {"realtime": 0, "normal": 1, "low": 2}
 RETRY_CONFIG = "x-fal-retry-config"
 MOST_TAGS = 10
 LONGEST_TAG = 100  # characters of a name or a value
@@ -26,7 +27,7 @@ OWN_PARAMETERS = ("fal_webhook", "fal_max_queue_length", "fal_jwt_token")  # of 
 class Asked:
     """How a request is to be treated."""
 
-    priority: int  # 1 normal, 2 low
+    priority: int  # 0 realtime, 1 normal, 2 low
     start_within_s: float | None  # seconds until it must have begun; absent: it waits as long as it takes
     finish_within_s: float | None  # seconds until it must be done; absent: it takes as long as it takes
     cancel_within_s: float | None  # seconds after which it is cancelled, whatever it does; absent: never
@@ -45,7 +46,7 @@ def read_asked(request: HTTPConnection) -> Asked:
     """What this request's headers and query say. Raises InvalidInput naming what cannot be read."""
     headers, query = request.headers, request.query_params
     return Asked(
-        priority=_priority(headers.get("x-fal-queue-priority", "normal")),
+        priority=_priority(headers.get(PRIORITY, "normal")),
         start_within_s=_seconds(headers, "x-fal-request-timeout"),
         finish_within_s=_seconds(headers, "x-laterna-finish-within"),
         cancel_within_s=None,
@@ -87,7 +88,7 @@ def _retries(text: str | None) -> Mapping[str, int] | None:
 
 def _priority(text: str) -> int:
     if text.strip().lower() not in PRIORITIES:
-        raise _wrong("header", "x-fal-queue-priority", "expected normal or low", text)
+        raise _wrong("header", PRIORITY, "expected normal, low, or realtime where the key may", text)
     return PRIORITIES[text.strip().lower()]
 
 

@@ -4,6 +4,8 @@ API's; all others are fal's.
 
 from __future__ import annotations
 
+import math
+
 from starlette.responses import Response
 
 from laterna import metrics
@@ -11,7 +13,7 @@ from laterna.api.errors import error_response
 from laterna.api.openai_errors import openai_response
 from laterna.api.platform_errors import refusal as platform_response
 from laterna.api.replicate_errors import replicate_response
-from laterna.errors import LaternaError
+from laterna.errors import LaternaError, Refused
 
 OPENAI = "/openai"
 REPLICATE = "/replicate"
@@ -21,6 +23,13 @@ PLATFORM = "/platform"
 def refusal(path: str, error: LaternaError) -> Response:
     """The answer to a request for this path that raised this."""
     metrics.REFUSALS.labels(error.code).inc()
+    response = _told(path, error)
+    if isinstance(error, Refused) and error.retry_after_s is not None:
+        response.headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    return response
+
+
+def _told(path: str, error: LaternaError) -> Response:
     if _below(OPENAI, path):
         return openai_response(error)
     if _below(REPLICATE, path):

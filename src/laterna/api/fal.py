@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from laterna.api.admission import admit, withdraw
 from laterna.api.asked import truth
-from laterna.api.callers import caller_of
+from laterna.api.callers import caller_of, sees
 from laterna.api.costs import cost_headers
 from laterna.api.errors import told
 from laterna.api.fal_views import (
@@ -31,7 +31,8 @@ from laterna.contracts.messages import Progress
 from laterna.dispatch.etas import Eta
 from laterna.errors import NotFinished
 from laterna.requests.requests import LogLine, RequestView
-from laterna.tenants.caller import Caller
+from laterna.requests.views import no_request
+from laterna.tenants.caller import API, READ, Caller
 
 SUBMIT_METHODS = ["POST", "GET", "PUT", "PATCH"]
 LOOK_SECONDS = 5.0  # between looks at a request of which nobody says anything
@@ -104,16 +105,19 @@ class FalQueue:
 
     async def cancel(self, request: Request) -> Response:
         """End the request: at once while it waits, at its next step while it runs."""
-        caller = await caller_of(request, self._services, request.path_params.get("app", ""))
-        request_id = request.path_params["request_id"]
+        caller, view = await self._find(request, API)
+        request_id = view.request_id
         await withdraw(self._services, caller.tenant, request_id)
         return JSONResponse(
             {"status": "CANCELLATION_REQUESTED", "success": True}, 202, {"x-fal-request-id": request_id}
         )
 
-    async def _find(self, request: Request) -> tuple[Caller, RequestView]:
-        caller = await caller_of(request, self._services, request.path_params.get("app", ""))
-        return caller, await self._services.requests.get(caller.tenant, request.path_params["request_id"])
+    async def _find(self, request: Request, scope: str = READ) -> tuple[Caller, RequestView]:
+        caller = await caller_of(request, self._services, request.path_params.get("app", ""), scope=scope)
+        view = await self._services.requests.get(caller.tenant, request.path_params["request_id"])
+        if not sees(caller, view.endpoint):
+            raise no_request(view.request_id)
+        return caller, view
 
     def _eta(self, view: RequestView) -> Eta | None:
         return None if view.settled else self._services.eta(view)

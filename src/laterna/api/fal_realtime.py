@@ -1,6 +1,7 @@
 """fal's realtime: one connection, many requests, in msgpack. Each goes through the durable queue like any other.
 
-A connection works on one request at a time; what arrives meanwhile waits, and the oldest of it is dropped when more
+A key that may ask for realtime priority has it here unless it says otherwise; any other is served at normal priority. A
+connection works on one request at a time; what arrives meanwhile waits, and the oldest of it is dropped when more
 waits than its client allows. Neighbour: `realtime_frames`, which reads and writes the frames.
 """
 
@@ -16,13 +17,14 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from laterna.api.admission import Admitted, submit
-from laterna.api.asked import Asked, read_asked
+from laterna.api.asked import PRIORITY, Asked, read_asked
 from laterna.api.attended import attend_until
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
 from laterna.api.realtime_frames import failure, read_frame, result_frame, timings, told
 from laterna.api.services import Services
 from laterna.errors import InvalidInput, LaternaError, Problem
+from laterna.requests.submission import REALTIME
 from laterna.tenants.caller import Caller
 
 IDLE_SECONDS = 60.0  # without anything to do, after which a connection is closed
@@ -56,8 +58,10 @@ class FalRealtime:
         name = socket.path_params["endpoint"].removesuffix(PATH)
         caller = await caller_of(socket, self._services, name)
         card, endpoint = self._services.catalog.endpoint(name)
-        most = _waiting(socket.query_params.get("max_buffering"))
-        return _Connection(socket, self._services, caller, endpoint.id(card), read_asked(socket), most)
+        most, asked = _waiting(socket.query_params.get("max_buffering")), read_asked(socket)
+        if caller.realtime and PRIORITY not in socket.headers:
+            asked = replace(asked, priority=REALTIME)
+        return _Connection(socket, self._services, caller, endpoint.id(card), asked, most)
 
 
 class _Connection:

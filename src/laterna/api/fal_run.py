@@ -35,7 +35,7 @@ class FalRun:
 
     async def run(self, request: Request) -> Response:
         """Generate and answer with the output."""
-        admitted = await admit(request, self._services, request.path_params["endpoint"])
+        admitted = await admit(request, self._services, request.path_params["endpoint"], direct=True)
         view = await attend(request, self._services, admitted)
         if view is None:
             return Response(status_code=CLIENT_GONE, headers=admitted.headers)
@@ -43,7 +43,7 @@ class FalRun:
 
     async def stream(self, request: Request) -> EventStream:
         """Generate and show previews as events; the last event is the complete output."""
-        admitted = await admit(request, self._services, request.path_params["endpoint"], previews=True)
+        admitted = await admit(request, self._services, request.path_params["endpoint"], previews=True, direct=True)
         events = self._previews(admitted, origin_of(request))
         return EventStream(events, admitted.headers, lambda: abandon(self._services, admitted))
 

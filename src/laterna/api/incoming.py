@@ -12,6 +12,8 @@ from typing import Any
 
 from laterna.api.lifecycle import Lifecycle
 from laterna.api.services import Services
+from laterna.errors import LaternaError, PayloadTooLarge, StorageFull
+from laterna.media.objects import too_large
 from laterna.media.sniff import HEAD_BYTES, sniff
 from laterna.requests.access import Access
 from laterna.requests.files import FileRecord
@@ -30,16 +32,30 @@ class Incoming:
     async def keep(
         self, caller: Caller, key: str, name: str, chunks: AsyncIterator[bytes], lifecycle: Lifecycle
     ) -> FileRecord:
-        """Store the bytes under the key, with their row. Raises PayloadTooLarge."""
-        head = bytearray()
+        """Store the bytes under the key, with their row. Raises PayloadTooLarge, StorageFull."""
+        room, head = await self.room(caller), bytearray()
 
         async def watched() -> AsyncIterator[bytes]:
             async for chunk in chunks:
                 head.extend(chunk[: max(0, HEAD_BYTES - len(head))])
                 yield chunk
 
-        stored = await self._services.media.put_stream(key, watched(), limit_bytes=self.limit)
+        try:
+            stored = await self._services.media.put_stream(key, watched(), limit_bytes=room)
+        except PayloadTooLarge as error:
+            raise self.too_large(room) from error
         return await self.record(caller, key, name, sniff(bytes(head)), stored.size_bytes, stored.sha256, lifecycle)
+
+    async def room(self, caller: Caller) -> int:
+        """Bytes that one file of the caller may have now. Raises StorageFull where it may keep no more."""
+        left = await self._services.files.room(caller.tenant)
+        return self.limit if left is None else min(left, self.limit)
+
+    def too_large(self, room: int) -> LaternaError:
+        """What a file is told that does not fit."""
+        if room == self.limit:
+            return too_large(room)
+        return StorageFull(f"the file is larger than the {room:,} bytes that you may keep yet; delete others first")
 
     async def record(
         self,
@@ -51,7 +67,10 @@ class Incoming:
         sha256: str | None,
         lifecycle: Lifecycle,
     ) -> FileRecord:
-        """The row of a file whose bytes are stored; it lives for so long, or as long as the server keeps files."""
+        """The row of a file whose bytes are stored; it lives for so long, or as long as the server keeps files.
+
+        Raises StorageFull; then the bytes are gone.
+        """
         now = self._services.clock.now_us()
         seconds = lifecycle.keep_seconds or self._services.settings.keep_days * 86_400
         made = FileRecord(
@@ -65,7 +84,11 @@ class Incoming:
             acl=lifecycle.access or Access(),
             expires_us=now + round(seconds * 1e6) if seconds else None,
         )
-        return await self._services.files.add(made)
+        try:
+            return await self._services.files.add(made)
+        except StorageFull:  # others of its tenant were stored meanwhile
+            await self._services.media.delete(key)
+            raise
 
 
 def safe_name(given: Any, content_type: Any) -> str:

@@ -24,6 +24,7 @@ from laterna.api.services import Services
 from laterna.api.sse import EventStream
 from laterna.catalog.card import Card, Endpoint
 from laterna.errors import InvalidInput, NotFound
+from laterna.tenants.caller import READ
 
 BASE = f"{OPENAI}/v1"
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -54,13 +55,13 @@ class OpenAI:
 
     async def models(self, request: Request) -> Response:
         """Every endpoint, as a model."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         listed = [_model(card, end) for card in self._services.catalog.cards() for end in card.endpoints]
         return JSONResponse({"object": "list", "data": listed})
 
     async def model(self, request: Request) -> Response:
         """One endpoint, as a model."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         return JSONResponse(_model(*self._services.catalog.endpoint(request.path_params["model"])))
 
     async def generate(self, request: Request) -> Response | EventStream:
@@ -77,6 +78,7 @@ class OpenAI:
                 asked.input,
                 dialect="openai",
                 previews=bool(asked.partials),
+                direct=True,
             )
         except InvalidInput as error:
             raise asked.in_senders_words(error) from error

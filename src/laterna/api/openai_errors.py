@@ -23,6 +23,8 @@ CODES = {  # our code -> OpenAI's, for those that its users' programs look for
     errors.EndpointNotFound.code: "model_not_found",
     errors.QueueFull.code: "rate_limit_exceeded",
     errors.OutOfBudget.code: "insufficient_quota",
+    errors.RateLimited.code: "rate_limit_exceeded",
+    errors.TooManyConcurrent.code: "rate_limit_exceeded",
 }
 
 

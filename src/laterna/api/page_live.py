@@ -16,7 +16,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from laterna.api.page_bodies import device_body, queue_body, recent_body, request_body
-from laterna.api.page_callers import live_caller, need_operator
+from laterna.api.page_callers import live_caller
 from laterna.api.services import Services
 from laterna.errors import Forbidden, LaternaError, Unauthorized
 from laterna.requests.requests import Filter, RequestView
@@ -124,7 +124,7 @@ class PageLive:
 
     async def _operator(self, caller: Caller) -> dict[str, Any]:
         """Devices, the queue, and how the last hour went."""
-        need_operator(caller)
+        caller.need_operator()
         services = self._services
         now_us = services.clock.now_us()
         ended = await services.requests.recent(now_us - round(WINDOW_SECONDS * 1e6))

@@ -18,7 +18,7 @@ from laterna.api.admission import read_posted
 from laterna.api.callers import caller_of
 from laterna.api.hosts import origin_of
 from laterna.api.page_bodies import asked_body, eta_body, moment, picture_body, request_body
-from laterna.api.page_callers import is_operator, live_token
+from laterna.api.page_callers import live_token
 from laterna.api.services import Services
 from laterna.billing.quotes import quote
 from laterna.catalog.card import Card, Endpoint
@@ -26,6 +26,7 @@ from laterna.errors import InvalidInput, Problem
 from laterna.requests.pictures import PictureFilter
 from laterna.requests.requests import Filter, RequestView
 from laterna.store.states import OUTCOMES, STATES
+from laterna.tenants.caller import READ
 
 PAGE = 60  # items of a list, unless asked for fewer or more
 LONGEST_WORDS = 200  # characters
@@ -50,11 +51,11 @@ class PageViews:
 
     async def session(self, request: Request) -> Response:
         """Whose key it is and what it may do."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         body = {
             "tenant": caller.tenant,
             "scopes": sorted(caller.scopes),
-            "operator": is_operator(caller),
+            "operator": caller.operates,
             "version": __version__,
             "problem": self._services.problem(),
         }
@@ -62,18 +63,18 @@ class PageViews:
 
     async def token(self, request: Request) -> Response:
         """What opens the page's WebSocket, for a minute."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         return JSONResponse({"token": live_token(self._services, caller)})
 
     async def speeds(self, request: Request) -> Response:
         """Seconds that one picture with an endpoint's defaults takes here; null for a model that never ran."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         cards = self._services.catalog.cards()
         return JSONResponse({end.id(card): self._usual_s(card, end) for card, end in _all_of(cards)})
 
     async def estimate(self, request: Request) -> Response:
         """Price and time of an input if it were sent now. Raises InvalidInput as sending it would."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         card, endpoint = self._services.catalog.endpoint(request.path_params["endpoint"])
         raw = await read_posted(request, self._services)
         job = endpoint.contract.normalise(endpoint.contract.parse(raw), seed=0)
@@ -85,7 +86,7 @@ class PageViews:
 
     async def pictures(self, request: Request) -> Response:
         """The gallery: a page of what was generated, newest first."""
-        caller, query = await caller_of(request, self._services), request.query_params
+        caller, query = await caller_of(request, self._services, scope=READ), request.query_params
         which = PictureFilter(
             endpoint=query.get("endpoint_id") or None,
             words=query.get("words", "")[:LONGEST_WORDS] or None,
@@ -100,7 +101,7 @@ class PageViews:
 
     async def requests(self, request: Request) -> Response:
         """A page of requests, newest first; where those that wait stand, the WebSocket tells."""
-        caller, query = await caller_of(request, self._services), request.query_params
+        caller, query = await caller_of(request, self._services, scope=READ), request.query_params
         which = Filter(
             states=_one_of(request, "state", tuple(STATES)),
             outcomes=_one_of(request, "outcome", tuple(OUTCOMES)),
@@ -112,7 +113,7 @@ class PageViews:
 
     async def request(self, request: Request) -> Response:
         """One request with what was sent, what the engine was asked, its log and its pictures."""
-        services, caller = self._services, await caller_of(request, self._services)
+        services, caller = self._services, await caller_of(request, self._services, scope=READ)
         view = await services.requests.get(caller.tenant, request.path_params["request_id"])
         lines = await services.requests.logs(caller.tenant, view.request_id)
         body = {

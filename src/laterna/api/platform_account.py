@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from laterna.api.admission import read_posted
 from laterna.api.platform import listed
-from laterna.api.platform_answers import admin_of, body_wrong, nano, operate, tenant_asked, wrong
+from laterna.api.platform_answers import admin_of, body_wrong, nano, operator_of, tenant_asked, wrong
 from laterna.api.services import Services
 from laterna.billing.invoices import Invoice, as_csv, as_json, decimal
 from laterna.billing.paper import pdf
@@ -43,7 +43,7 @@ class Account:
 
     async def billing(self, request: Request) -> Response:
         """Credit (with `expand=credits`, as fal has it), what is spent and held this month, and the limits."""
-        tenant = tenant_asked(request, await admin_of(request, self._services))
+        tenant = await tenant_asked(request, self._services, await admin_of(request, self._services))
         return JSONResponse(await self._told(tenant, "credits" in listed(request, "expand")))
 
     async def limit(self, request: Request) -> Response:
@@ -76,7 +76,7 @@ class Account:
 
     async def invoices(self, request: Request) -> Response:
         """Those of a month (YYYY-MM, UTC), one a currency: as JSON, CSV or, of one `currency`, PDF."""
-        tenant = tenant_asked(request, await admin_of(request, self._services))
+        tenant = await tenant_asked(request, self._services, await admin_of(request, self._services))
         month, form = request.path_params["month"], request.query_params.get("format", "json")
         if not _MONTH.fullmatch(month):
             raise wrong("month", "expected YYYY-MM", month)
@@ -99,9 +99,8 @@ class Account:
         return Response(content, media_type="application/pdf", headers=_attached(f"{made[0].number}.pdf"))
 
     async def _operated(self, request: Request) -> str:
-        caller = await admin_of(request, self._services)
-        operate(caller)
-        return tenant_asked(request, caller)
+        caller = await operator_of(request, self._services)
+        return await tenant_asked(request, self._services, caller)
 
     async def _body(self, request: Request, known: tuple[str, ...]) -> dict[str, Any]:
         body = await read_posted(request, self._services)
@@ -114,7 +113,7 @@ class Account:
 
     async def _told(self, tenant: str, credits: bool) -> dict[str, Any]:
         found = await self._services.books.purses(tenant)
-        body: dict[str, Any] = {"username": tenant, "purses": [_purse(purse) for purse in found]}
+        body: dict[str, Any] = {"username": tenant, "purses": [purse_body(purse) for purse in found]}
         if not credits:
             return body
         first = next((purse for purse in found if purse.currency == CURRENCY), found[0] if found else None)
@@ -123,7 +122,7 @@ class Account:
         return {**body, "credits": {"current_balance": first.balance_nano / 1e9, "currency": first.currency}}
 
 
-def _purse(purse: Purse) -> dict[str, Any]:
+def purse_body(purse: Purse) -> dict[str, Any]:
     """Amounts are exact decimals in text."""
     limits = purse.limits
     return {

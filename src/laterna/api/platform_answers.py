@@ -12,40 +12,43 @@ from starlette.requests import Request
 from laterna.api.callers import caller_of
 from laterna.api.services import Services
 from laterna.billing.periods import TIMEFRAMES, Period, Span, fitting
-from laterna.errors import Forbidden, InvalidInput, Problem
+from laterna.errors import InvalidInput, Problem
 from laterna.tenants.caller import ADMIN, Caller
-from laterna.tenants.keys import DEFAULT_TENANT
+from laterna.tenants.tenants import EVERYBODY
 
 MOST_SPANS = 1500  # in a report: a day of minutes
-EVERYBODY = "all"  # a tenant_id
 
 
 async def admin_of(request: Request, services: Services) -> Caller:
     """The caller, whose key may administer its tenant. Raises Unauthorized, Forbidden."""
-    caller = await caller_of(request, services)
-    caller.need(ADMIN)
+    return await caller_of(request, services, scope=ADMIN)
+
+
+async def operator_of(request: Request, services: Services) -> Caller:
+    """The caller, whose key may look after all tenants. Raises Unauthorized, Forbidden."""
+    caller = await admin_of(request, services)
+    caller.need_operator()
     return caller
 
 
-def operate(caller: Caller) -> None:
-    """Raises Forbidden unless the key is an admin's of the server's own tenant: who may look after all others."""
-    caller.need(ADMIN)
-    if caller.tenant != DEFAULT_TENANT:
-        raise Forbidden(f"only the operator may do that: use an ADMIN key of the tenant {DEFAULT_TENANT!r}")
+async def tenant_asked(request: Request, services: Services, caller: Caller) -> str:
+    """Whose account it is about: the caller's own, or, for the operator, the one of `tenant_id`, an id or a name.
 
-
-def tenant_asked(request: Request, caller: Caller) -> str:
-    """Whose account it is about: the caller's own, or, for the operator, the one of `tenant_id`."""
+    Raises NotFound where the operator names none; to anybody else every other tenant is Forbidden, there or not.
+    """
     wanted = request.query_params.get("tenant_id") or caller.tenant
-    if wanted != caller.tenant:
-        operate(caller)
-    return wanted
+    if wanted == caller.tenant:
+        return wanted
+    caller.need_operator()
+    return (await services.tenants.find(wanted)).id
 
 
 async def tenants_asked(request: Request, services: Services, caller: Caller) -> tuple[str, ...]:
     """As above; all of them for `tenant_id=all`."""
-    wanted = tenant_asked(request, caller)
-    return await services.books.tenants() if wanted == EVERYBODY else (wanted,)
+    if request.query_params.get("tenant_id") == EVERYBODY:
+        caller.need_operator()
+        return await services.books.tenants()
+    return (await tenant_asked(request, services, caller),)
 
 
 def period_asked(request: Request, now_us: int) -> Period:

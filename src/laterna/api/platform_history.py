@@ -19,6 +19,7 @@ from laterna.api.services import Services
 from laterna.billing.periods import microseconds
 from laterna.errors import FileNotFound
 from laterna.requests.requests import Past, Which
+from laterna.tenants.caller import READ
 
 USERS = frozenset(code for code, status in STATUS.items() if status < 500)  # errors that are their senders'
 STATUSES: dict[str, dict[str, Any]] = {  # what is asked for -> which those are
@@ -41,7 +42,7 @@ class PlatformHistory:
 
     async def page(self, request: Request) -> Response:
         """Those sent within `start` and `end`, by default the last day."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         query = request.query_params
         which, cursor = _which(request, self._services.clock.now_us()), query.get("cursor") or None
         found = await self._services.requests.history(caller.tenant, which, cursor, page_size(request))

@@ -17,6 +17,7 @@ from laterna.api.platform_answers import body_wrong
 from laterna.api.services import Services
 from laterna.billing.quotes import quote
 from laterna.billing.reports import Which
+from laterna.tenants.caller import READ
 
 Cost = tuple[Decimal, str]  # of one endpoint's calls, and the currency
 LARGEST = 10**12  # of a quantity
@@ -33,7 +34,7 @@ class Pricing:
 
     async def estimate(self, request: Request) -> Response:
         """What calls would cost together."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         body = await read_posted(request, self._services)
         kinds: Mapping[str, Callable[[str, dict[str, Any], str], Awaitable[Cost]]] = {
             "unit_price": self._by_price,

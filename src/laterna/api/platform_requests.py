@@ -19,7 +19,7 @@ from laterna.api.services import Services
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
 from laterna.requests.requests import Attempt, RequestView, Try, UsageLine, Webhook
-from laterna.tenants.caller import ADMIN
+from laterna.tenants.caller import ADMIN, READ
 
 ONE = "/platform/v1/models/requests/{request_id}"
 
@@ -40,7 +40,7 @@ class PlatformRequests:
     async def detail(self, request: Request) -> Response:
         """How it went: its attempts, what the engine did in each, what it used and what it cost."""
         requests = self._services.requests
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         view = await requests.get(caller.tenant, request.path_params["request_id"])
         made = await requests.attempts(caller.tenant, view.request_id)
         used = await requests.usage(caller.tenant, view.request_id)
@@ -63,8 +63,7 @@ class PlatformRequests:
     async def delete_payloads(self, request: Request) -> Response:
         """Delete input, outputs and logs of a request that is over; says of each file whether its bytes are gone."""
         requests, request_id = self._services.requests, request.path_params["request_id"]
-        caller = await caller_of(request, self._services)
-        caller.need(ADMIN)
+        caller = await caller_of(request, self._services, scope=ADMIN)
         view = await requests.get(caller.tenant, request_id)
         keys = await requests.delete_payloads(caller.tenant, request_id)
         told = {key: await self._dropped(key) for key in keys}

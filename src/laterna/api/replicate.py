@@ -34,7 +34,7 @@ from laterna.api.services import Services
 from laterna.errors import AlreadyCompleted, InvalidInput, Problem
 from laterna.requests.requests import RequestView
 from laterna.requests.wait import until_settled
-from laterna.tenants.caller import Caller
+from laterna.tenants.caller import READ, Caller
 from laterna.tenants.tokens import LONGEST_SECONDS
 
 CANCEL_SECONDS = 5  # that a cancel waits for the request to end, so that its answer can say so
@@ -77,13 +77,13 @@ class Replicate:
 
     async def get(self, request: Request) -> Response:
         """The prediction as it is now."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         view = await self._services.requests.get(caller.tenant, request.path_params["prediction"])
         return JSONResponse(await self._body(request, caller, view))
 
     async def list(self, request: Request) -> Response:
         """The tenant's predictions, newest first; those of fal's and OpenAI's clients too."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         page = await self._services.requests.page(caller.tenant, request.query_params.get("cursor"), PAGE)
         site, after = origin_of(request).site, None
         if page.cursor is not None:

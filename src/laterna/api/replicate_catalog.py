@@ -14,6 +14,7 @@ from laterna.api.replicate_models import Found, Models, model_body, version_body
 from laterna.api.replicate_views import BASE
 from laterna.api.services import Services
 from laterna.errors import InvalidInput, NotFound, Problem
+from laterna.tenants.caller import READ
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
 SERVED = f"predictions, models, files, account and hardware below {BASE}"
@@ -43,13 +44,13 @@ class ReplicateCatalog:
 
     async def account(self, request: Request) -> Response:
         """Whose key it is."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         body = {"type": "organization", "username": caller.tenant, "name": caller.tenant, "github_url": None}
         return JSONResponse(body)
 
     async def hardware(self, request: Request) -> Response:
         """There is one kind: what this server has."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         return JSONResponse([{"sku": "laterna", "name": "This server's devices"}])
 
     async def secret(self, request: Request) -> Response:
@@ -59,7 +60,7 @@ class ReplicateCatalog:
 
     async def models(self, request: Request) -> Response:
         """All models, in pages."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         start = _cursor(request.query_params.get("cursor", "0"))
         found = self._models.matching("")
         after = f"{origin_of(request).site}{BASE}/models?cursor={start + PAGE}" if start + PAGE < len(found) else None
@@ -67,24 +68,24 @@ class ReplicateCatalog:
 
     async def search(self, request: Request) -> Response:
         """Those that match the text of the body, which the JavaScript client puts in quotation marks."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         text = (await read_body(request, LONGEST_QUERY)).decode(errors="replace").strip().strip('"')
         return _page(request, self._models.matching(text)[:PAGE], None)
 
     async def model(self, request: Request) -> Response:
         """One model, with its only version."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         return JSONResponse(model_body(*self._models.named(request.path_params["model"]), origin_of(request).site))
 
     async def versions(self, request: Request) -> Response:
         """Its versions: the one that is served."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         found = self._models.named(request.path_params["model"])
         return JSONResponse({"previous": None, "next": None, "results": [version_body(*found)]})
 
     async def version(self, request: Request) -> Response:
         """One version, with the schema of its input."""
-        await caller_of(request, self._services)
+        await caller_of(request, self._services, scope=READ)
         named = request.path_params
         return JSONResponse(version_body(*self._models.version(named["version"], named["model"])))
 

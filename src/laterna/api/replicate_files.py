@@ -23,6 +23,7 @@ from laterna.api.services import Services
 from laterna.errors import FileNotFound, InvalidInput, Problem
 from laterna.media.objects import new_key
 from laterna.requests.files import FileRecord
+from laterna.tenants.caller import READ
 
 FIELDS = 10  # of a form, at most
 PIECE = 1 << 20  # bytes
@@ -62,7 +63,7 @@ class ReplicateFiles:
 
     async def list(self, request: Request) -> Response:
         """The tenant's files, newest first, generated ones too."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         page = await self._services.files.page(caller.tenant, request.query_params.get("cursor"), PAGE)
         origin, after = origin_of(request), None
         if page.cursor is not None:
@@ -72,7 +73,7 @@ class ReplicateFiles:
 
     async def get(self, request: Request) -> Response:
         """What is known of one."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         file = await self._services.files.get(request.path_params["file"])
         if file.tenant != caller.tenant:
             raise FileNotFound(f"no file {file.key!r}; it was deleted, has expired, or never was")

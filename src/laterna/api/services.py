@@ -20,6 +20,7 @@ from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests, RequestView
 from laterna.tenants.keys import Keys
+from laterna.tenants.tenants import Tenants
 from laterna.tenants.tokens import Tokens
 
 
@@ -46,6 +47,7 @@ class Services:
     keys: Keys
     books: Books
     tokens: Tokens
+    tenants: Tenants
     media: MediaStore
     eta: Callable[[RequestView], Eta | None]  # when it will be done; None when nobody knows
     progress: Callable[[str], Progress | None]  # the latest of a running request, by its id; None when it does not run

@@ -21,7 +21,7 @@ from laterna.api.incoming import Incoming, safe_name
 from laterna.api.lifecycle import Lifecycle
 from laterna.api.services import Services
 from laterna.errors import Conflict, FileNotFound, InvalidInput, Problem
-from laterna.media.objects import new_key, too_large
+from laterna.media.objects import new_key
 from laterna.media.parts import Part, Parts
 from laterna.media.sniff import HEAD_BYTES, sniff
 from laterna.tenants.caller import Caller
@@ -111,11 +111,12 @@ class Uploads:
     async def put_part(self, request: Request) -> Response:
         """One part; both clients' ways of reading its etag are served."""
         key, number = request.path_params["key"], request.path_params["number"]
-        await self._holder(request)
+        caller, _ = await self._holder(request)
+        room = await self._incoming.room(caller)
         data = await read_body(request, min(LARGEST_PART, self._limit))
-        if await self._parts.size(key) + len(data) > self._limit:
+        if await self._parts.size(key) + len(data) > room:
             await self._parts.abort(key)
-            raise too_large(self._limit)
+            raise self._incoming.too_large(room)
         etag = await self._parts.put(key, number, data)
         return JSONResponse({"partNumber": number, "etag": etag}, headers={"etag": f'"{etag}"'})
 

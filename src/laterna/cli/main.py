@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from laterna.cli import requests, webhooks
+from laterna.cli import keys, requests, tenants, webhooks
+from laterna.cli.options import Data, Json, settings_of
 
 app = typer.Typer(
     name="laterna",
@@ -21,12 +22,8 @@ app = typer.Typer(
 
 app.add_typer(requests.app, name="requests")
 app.add_typer(webhooks.app, name="webhooks")
-
-Data = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
-    typer.Option("--data", help="Folder of the database, media and keys", envvar="LATERNA_DATA", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 
 
 @app.callback(invoke_without_command=True)
@@ -49,7 +46,7 @@ def serve(
     """Run the server until Ctrl-C."""
     from laterna.cli.serve import serve as verb
 
-    verb(_settings(data, host=host, port=port, tls_port=tls_port, **_pairs(set_)))
+    verb(settings_of(data, host=host, port=port, tls_port=tls_port, **_pairs(set_)))
 
 
 @app.command()
@@ -65,7 +62,7 @@ def run(
     """Generate, with the running server or one embedded for this call, and save the files."""
     from laterna.cli.run import run as verb
 
-    sys.exit(verb(_settings(data), endpoint, prompt, output, _pairs(inputs), preview=preview, as_json=json))
+    sys.exit(verb(settings_of(data), endpoint, prompt, output, _pairs(inputs), preview=preview, as_json=json))
 
 
 @app.command()
@@ -73,7 +70,7 @@ def models(json: Json = False, data: Data = None) -> None:
     """List the models and their endpoints."""
     from laterna.cli.models import models as verb
 
-    verb(_settings(data), as_json=json)
+    verb(settings_of(data), as_json=json)
 
 
 @app.command()
@@ -85,7 +82,7 @@ def status(
     """Show how a request, or the server, is doing."""
     from laterna.cli.requests import status as verb
 
-    sys.exit(verb(_settings(data), request, as_json=json))
+    sys.exit(verb(settings_of(data), request, as_json=json))
 
 
 @app.command()
@@ -93,7 +90,7 @@ def cancel(request: Annotated[str, typer.Argument(help="The request's id")], dat
     """Cancel a request: at once if it waits, at its next step if it runs."""
     from laterna.cli.requests import cancel as verb
 
-    sys.exit(verb(_settings(data), request))
+    sys.exit(verb(settings_of(data), request))
 
 
 @app.command()
@@ -102,7 +99,7 @@ def usage(
     since: Annotated[Optional[str], typer.Option(help="First day, such as 2026-05-01 [30 days ago]")] = None,  # noqa: UP045
     until: Annotated[Optional[str], typer.Option(help="Day after the last one [now]")] = None,  # noqa: UP045
     model: Annotated[list[str], typer.Option(help="Only this endpoint; may be repeated")] = [],  # noqa: B006
-    tenant: Annotated[Optional[str], typer.Option(help="Another tenant's id, or all")] = None,  # noqa: UP045
+    tenant: Annotated[Optional[str], typer.Option(help="Another tenant, or all")] = None,  # noqa: UP045
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV")] = False,
     cloudevents: Annotated[
         bool, typer.Option("--cloudevents", help="Print the charges as CloudEvents, one a line")
@@ -114,7 +111,7 @@ def usage(
     from laterna.cli.usage import usage as verb
 
     form = "cloudevents" if cloudevents else "csv" if csv else "json" if json else "table"
-    verb(_settings(data), by=by, since=since, until=until, models=model, tenant=tenant, form=form)
+    verb(settings_of(data), by=by, since=since, until=until, models=model, tenant=tenant, form=form)
 
 
 @app.command()
@@ -122,18 +119,18 @@ def invoice(
     month: Annotated[str, typer.Argument(help="Such as 2026-05")],
     output: Annotated[Optional[Path], typer.Option("-o", help="A .json, .csv or .pdf file [stdout, JSON]")] = None,  # noqa: UP045
     currency: Annotated[Optional[str], typer.Option(help="Where there are several")] = None,  # noqa: UP045
-    tenant: Annotated[Optional[str], typer.Option(help="Another tenant's id")] = None,  # noqa: UP045
+    tenant: Annotated[Optional[str], typer.Option(help="Another tenant")] = None,  # noqa: UP045
     data: Data = None,
 ) -> None:
     """Write a month's invoice."""
     from laterna.cli.usage import invoice as verb
 
-    verb(_settings(data), month, output, currency, tenant)
+    verb(settings_of(data), month, output, currency, tenant)
 
 
 @app.command()
 def budget(
-    tenant: Annotated[Optional[str], typer.Argument(help="A tenant's id [your own]")] = None,  # noqa: UP045
+    tenant: Annotated[Optional[str], typer.Argument(help="Whose [your own]")] = None,  # noqa: UP045
     add: Annotated[Optional[str], typer.Option(help="Credit to add; below 0 takes back")] = None,  # noqa: UP045
     note: Annotated[str, typer.Option(help="What the credit is for")] = "",
     monthly: Annotated[Optional[str], typer.Option(help="Hard limit of a month, or none")] = None,  # noqa: UP045
@@ -147,7 +144,7 @@ def budget(
     from laterna.cli.budget import budget as verb
 
     limits = {"monthly": monthly, "warn_at": warn_at, "prepaid": prepaid}
-    verb(_settings(data), tenant, add=add, note=note, limits=limits, currency=currency, as_json=json)
+    verb(settings_of(data), tenant, add=add, note=note, limits=limits, currency=currency, as_json=json)
 
 
 @app.command()
@@ -205,7 +202,7 @@ def env(
     """Print shell lines that point every stock client at this server."""
     from laterna.cli.env import env as verb
 
-    sys.exit(verb(_settings(data), intercept=intercept))
+    sys.exit(verb(settings_of(data), intercept=intercept))
 
 
 @app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -217,7 +214,7 @@ def exec_(
     """Run a command whose stock clients talk to this server: nothing else is changed."""
     from laterna.cli.env import exec_ as verb
 
-    sys.exit(verb(_settings(data), command, intercept=intercept))
+    sys.exit(verb(settings_of(data), command, intercept=intercept))
 
 
 @app.command()
@@ -225,13 +222,7 @@ def certs(json: Json = False, data: Data = None) -> None:
     """Make the local certificates if need be, and say where they are."""
     from laterna.cli.certs import certs as verb
 
-    verb(_settings(data), as_json=json)
-
-
-def _settings(data: Path | None, **flags: object) -> Any:
-    from laterna.config import load
-
-    return load({"data": data, **flags})
+    verb(settings_of(data), as_json=json)
 
 
 def _pairs(items: list[str]) -> dict[str, str]:

@@ -66,8 +66,13 @@ class Choosing:
 
     def choose(self, waiting: Iterable[Waiting], windows: Sequence[Window]) -> Choice:
         """Decide for a page of the queue. The policy charges whom it leased, as the store will."""
-        made, demands, hints = Choice(), dict[str, Demand](), dict[str, str | None]()
+        made, demands = Choice(), dict[str, Demand]()
+        rooms, hints = dict[str, int](), dict[str, str | None]()
         for one in waiting:
+            if one.room == 0:
+                continue  # its tenant runs as much as it may: until one ends it is as if it were not there
+            if one.room is not None:
+                rooms[one.tenant] = one.room
             try:
                 demands[one.id] = self._demand(one)
             except LaternaError as error:
@@ -78,7 +83,7 @@ class Choosing:
         for candidate in self._policy.candidates():
             if candidate.id not in demands:
                 self._policy.drop(candidate.id)
-        placement = place((demands[str(candidate.id)] for candidate in self._policy.order()), windows)
+        placement = place((demands[str(candidate.id)] for candidate in self._policy.order()), windows, rooms)
         made.revoked = placement.revoked
         for worker, ids in placement.given.items():
             made.given[worker] = [self._leased(demands[id], worker) for id in ids]

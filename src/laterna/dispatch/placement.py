@@ -9,7 +9,7 @@ worker pauses that. Who has nothing to do gets some of what others have not begu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from laterna.contracts.generation import ModelRef
@@ -39,18 +39,24 @@ class Placement:
     revoked: list[tuple[str, Holding]] = field(default_factory=list)  # worker, and what it must give back
 
 
-def place(demands: Iterable[Demand], windows: Sequence[Window]) -> Placement:
-    """Choose for those that wait, given in the policy's order."""
-    made = Placement()
+def place(demands: Iterable[Demand], windows: Sequence[Window], rooms: Mapping[str, int] | None = None) -> Placement:
+    """Choose for those that wait, given in the policy's order.
+
+    Args:
+        rooms: how many more of a tenant's may be leased; tenants without a limit are not named.
+    """
+    made, left = Placement(), dict(rooms or {})
     places = [_Place(window) for window in windows if window.ready]
     for demand in demands:
         able = [place for place in places if place.window.fits(demand.model)]
-        if not able:
+        if not able or left.get(demand.tenant, 1) <= 0:
             continue
         best = min(able, key=lambda place: place.wait_s(demand))
         if best.room or best.revoke(demand, made) or best.on_top(demand):
             made.given.setdefault(best.window.worker, []).append(demand.id)
             best.give(demand)
+            if demand.tenant in left:
+                left[demand.tenant] -= 1
         best.plan(demand)
     _share_out(places, made)
     return made

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row, TextClause, bindparam, func, literal_column, select, text
 
 from laterna.contracts.generation import Generation
+from laterna.queue import concurrency
 from laterna.store.schema import payloads, requests, shares, tenants
 
 LANE_ROWS = 32  # of one lane in a page, where there are few lanes
@@ -90,6 +91,7 @@ class Waiting:
     finish_by_us: int | None  # absent: no deadline
     runner_hint: str | None  # absent: any worker is as good
     generation: Generation | None  # absent where this version cannot read it
+    room: int | None = None  # how many more of its tenant's may be leased; absent: no limit
 
 
 # How much waits: alike requests together, in one walk along the index.
@@ -142,7 +144,9 @@ def page(connection: Connection) -> list[Waiting]:
     ids = _ids(connection, _LEAST, {"most": min(LANE_ROWS, max(1, PAGE_ROWS // lanes))})
     for priority in (0, 1, 2):
         ids |= _ids(connection, _OLDEST, {"priority": priority, "most": OLDEST_ROWS})
-    return [_waiting(row) for row in connection.execute(_PAGE, {"ids": sorted(ids)})]
+    rows = connection.execute(_PAGE, {"ids": sorted(ids)}).all()
+    rooms = concurrency.rooms(connection, {row.tenant_id for row in rows})
+    return [_waiting(row, rooms.get(row.tenant_id)) for row in rows]
 
 
 def decoded(generation: bytes | None) -> Generation | None:
@@ -157,7 +161,7 @@ def _ids(connection: Connection, statement: TextClause, named: Mapping[str, int]
     return set(connection.execute(statement, named).scalars())
 
 
-def _waiting(row: Row[*tuple[object, ...]]) -> Waiting:
+def _waiting(row: Row[*tuple[object, ...]], room: int | None) -> Waiting:
     return Waiting(
         id=row.id,
         tenant=row.tenant_id,
@@ -169,4 +173,5 @@ def _waiting(row: Row[*tuple[object, ...]]) -> Waiting:
         finish_by_us=row.finish_by_us,
         runner_hint=row.runner_hint,
         generation=decoded(row.generation),
+        room=room,
     )

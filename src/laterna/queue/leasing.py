@@ -16,7 +16,7 @@ from laterna import metrics
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import ExecutionError
-from laterna.queue import charging, events
+from laterna.queue import charging, concurrency, events
 from laterna.queue.ending import Ending, settle
 from laterna.queue.entry import FIELDS, Entry, entry
 from laterna.queue.lanes import decoded
@@ -159,7 +159,8 @@ def _lease(connection: Connection, worker: str, rows: Sequence[Any], now_us: int
         return []
     taken = []
     jobs = {row.id: row.generation for row in rows}
-    for found in _compatible(connection, worker, [entry(row) for row in rows]):
+    allowed = concurrency.within(connection, [entry(row) for row in rows])
+    for found in _compatible(connection, worker, allowed):
         job = decoded(jobs[found.id])
         if job is None:
             message = "its stored input cannot be read by this version; submit it again"

@@ -19,6 +19,7 @@ from laterna.requests.places import Places
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.views import view_of
 from laterna.store.states import QUEUED, SCHEDULED
+from laterna.tenants import limits
 
 
 def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep_seconds: int | None) -> Any:
@@ -84,14 +85,15 @@ def check_deadlines(asked: Submission, now_us: int) -> None:
 def admit(
     connection: Connection, places: Places, asked: Submission, row: Any, payload: Any, queue_length: int
 ) -> Receipt:
-    """Insert it. Raises QueueFull where too many wait, OutOfBudget where its quote is more than its tenant may spend,
-    Conflict where its idempotency key is another's.
+    """Insert it. Raises QueueFull where too many wait, what its tenant's limits say (`laterna.tenants.limits`),
+    OutOfBudget where its quote is more than its tenant may spend, Conflict where its idempotency key is another's.
     """
     if asked.idempotency_key is not None:
         earlier = waiting.of_idempotency_key(connection, asked.tenant, asked.idempotency_key)
         if earlier is not None:
             return _repeated(connection, places, asked, earlier, payload["raw_input"])
     _room(connection, asked, queue_length)
+    limits.admit(connection, asked.tenant, row["created_us"], direct=asked.direct)
     warning = purses.admit(connection, asked.tenant, row["currency"], row["price_nano"], row["created_us"])
     ahead = places.ahead(connection, (asked.priority, row["created_us"], row["id"]))
     waiting.submit(connection, row, payload)

@@ -6,6 +6,7 @@ crash between the two leaves nothing behind. Rows of requests and usage lines st
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sqlalchemy import (
@@ -21,13 +22,15 @@ from sqlalchemy import (
 )
 
 from laterna.contracts.messages import Artifact
-from laterna.errors import NotFinished, RequestNotFound
+from laterna.errors import NotFinished
 from laterna.queue.entry import owned
 from laterna.queue.events import LOG
 from laterna.requests import outbox
+from laterna.requests.views import no_request
 from laterna.store.ids import well_formed
 from laterna.store.schema import attempts, events, files, payloads, requests
 from laterna.store.states import SETTLED
+from laterna.tenants import limits
 
 AT_ONCE = 200  # files in one transaction, so that no other write waits long
 REQUESTS_AT_ONCE = 20  # each may have some thousands of events
@@ -71,7 +74,7 @@ def delete_payloads(connection: Connection, tenant: str, request_id: str, now_us
     """
     found = owned(connection, tenant, request_id) if well_formed(request_id) else None
     if found is None:
-        raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+        raise no_request(request_id)
     if found.state != SETTLED:
         raise NotFinished(f"request {request_id} still needs its payload; cancel it first")
     connection.execute(_FORGET_PAYLOADS, {"ids": [request_id]})
@@ -82,9 +85,20 @@ def delete_payloads(connection: Connection, tenant: str, request_id: str, now_us
 
 
 def delete_files(connection: Connection, which: ColumnElement[bool], now_us: int) -> int:
-    """Serve them no longer; returns how many there were."""
-    gone = update(files).where(which, files.c.deleted_us.is_(None)).values(deleted_us=now_us, data=None)
-    return connection.execute(gone).rowcount
+    """Serve them no longer, nor count them; returns how many there were."""
+    gone = (
+        update(files)
+        .where(which, files.c.deleted_us.is_(None))
+        .values(deleted_us=now_us, data=None)
+        .returning(files.c.tenant_id, files.c.size_bytes)
+    )
+    freed = Counter[str]()
+    rows = connection.execute(gone).all()
+    for row in rows:
+        freed[row.tenant_id] += row.size_bytes
+    for tenant, size_bytes in freed.items():
+        limits.keep(connection, tenant, -size_bytes)
+    return len(rows)
 
 
 def sweep(connection: Connection, now_us: int) -> bool:

@@ -12,6 +12,7 @@ from laterna.requests.access import Access, Decision, read, stored
 from laterna.requests.expiry import delete_files
 from laterna.store.schema import files
 from laterna.store.store import Store
+from laterna.tenants import limits
 
 LARGEST_PAGE = 200
 
@@ -63,7 +64,10 @@ class Files:
         self._clock = clock
 
     async def add(self, record: FileRecord) -> FileRecord:
-        """Note a file whose bytes are stored. Its creation is now, whatever the record says; returns it so."""
+        """Note a file whose bytes are stored. Its creation is now, whatever the record says; returns it so.
+
+        Raises StorageFull where its tenant may not keep so much.
+        """
         record = replace(record, created_us=self._clock.now_us())
         row = {
             "key": record.key,
@@ -83,6 +87,7 @@ class Files:
         }
 
         def insert_it(connection: Connection) -> None:
+            limits.upload(connection, record.tenant, record.size_bytes)
             connection.execute(insert(files), row)
 
         await self._store.write(insert_it)
@@ -98,6 +103,10 @@ class Files:
         if row is None or (row["expires_us"] is not None and row["expires_us"] <= self._clock.now_us()):
             raise FileNotFound(f"no file {key[:80]!r}; it was deleted, has expired, or never was")
         return _record(row)
+
+    async def room(self, tenant: str) -> int | None:
+        """Bytes that the tenant may upload yet; None: no limit. Raises StorageFull where there is no room at all."""
+        return await self._store.read(lambda connection: limits.room(connection, tenant))
 
     async def page(self, tenant: str, cursor: str | None = None, limit: int = 50) -> FilePage:
         """The tenant's files. Raises InvalidInput for a cursor that no page gave."""

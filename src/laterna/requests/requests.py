@@ -16,7 +16,7 @@ from laterna.billing.usage import UsageLine, usage_of
 from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease, Spent
-from laterna.errors import AlreadyCompleted, RequestNotFound
+from laterna.errors import AlreadyCompleted
 from laterna.queue import events, lanes, leasing, upkeep
 from laterna.queue.census import Census, census
 from laterna.queue.ending import give_back
@@ -24,7 +24,7 @@ from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
-from laterna.requests import analytics, expiry, history, listing, metering, outbox, settlement, views
+from laterna.requests import analytics, expiry, history, listing, metering, outbox, settlement, standing, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.analytics import Measured
 from laterna.requests.attempts import Attempt, attempts_of
@@ -34,6 +34,7 @@ from laterna.requests.outbox import Answer, Delivery, Try, Webhook
 from laterna.requests.pictures import PictureFilter, PicturePage, pictures_of
 from laterna.requests.places import Places
 from laterna.requests.recent import Ended, recent
+from laterna.requests.standing import Standing
 from laterna.requests.submission import Receipt, Submission
 from laterna.requests.told import Told, told_of
 from laterna.requests.views import Output, RequestView, Trouble
@@ -58,6 +59,7 @@ __all__ = [
     "Receipt",
     "RequestView",
     "Requests",
+    "Standing",
     "Submission",
     "Told",
     "Total",
@@ -123,8 +125,8 @@ class Requests:
     async def submit(self, asked: Submission) -> Receipt:
         """Put it into the queue; it is durable when this returns.
 
-        Raises QueueFull, OutOfBudget, DeadlineUnreachable, Conflict for an idempotency key of another request,
-        InvalidInput for text that is none, Unavailable.
+        Raises QueueFull, RateLimited, TooManyConcurrent, StorageFull, OutOfBudget, DeadlineUnreachable, Conflict for an
+        idempotency key of another request, InvalidInput for text that is none, Unavailable.
         """
         now = self._clock.now_us()
         check_deadlines(asked, now)
@@ -179,6 +181,11 @@ class Requests:
             lambda c: [analytics.measured(c, tenants, endpoints, since, until) for since, until in spans]
         )
 
+    async def standing(self, tenant: str) -> Standing:
+        """What the tenant may have, what it has, and when its turn is."""
+        now = self._clock.now_us()
+        return await self._store.read(lambda c: standing.standing_of(c, tenant, now))
+
     async def cancel(self, tenant: str, request_id: str) -> CancelResult:
         """End it: at once where it waits, else as soon as its worker answers, dies or falls silent.
 
@@ -189,7 +196,7 @@ class Requests:
         if well_formed(request_id):
             found, settled = await self._store.write(lambda c: upkeep.cancel(c, tenant, request_id, now))
         if found is None:
-            raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+            raise views.no_request(request_id)
         if found.state == SETTLED:
             raise AlreadyCompleted(f"request {request_id} ended before: {found.outcome}")
         return CancelResult(settled=settled, lease=found.lease)

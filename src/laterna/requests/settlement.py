@@ -21,6 +21,7 @@ from laterna.requests.expiry import abandon
 from laterna.requests.metering import meter
 from laterna.store.schema import files, outputs
 from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK
+from laterna.tenants import limits
 
 INLINE_SECONDS = 3600  # inline outputs stay in the database so long: an answer that got lost can be asked for again
 
@@ -42,6 +43,7 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
     if said.artifacts:
         kept = [_file(found, artifact, now_us) for artifact in said.artifacts]
         connection.execute(_INSERT_FILES, kept)
+        limits.keep(connection, found.tenant, sum(row["size_bytes"] for row in kept))
         connection.execute(
             _INSERT_OUTPUTS,
             [

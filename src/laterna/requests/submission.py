@@ -35,6 +35,7 @@ class Submission:
     finish_by_us: int | None = None  # it expires when it still waits by then
     cancel_by_us: int | None = None  # it is cancelled when it has not settled by then
     not_before_us: int | None = None  # it waits at least until then
+    direct: bool = False  # whether its sender stays on the line for the answer
     max_queue_length: int | None = None  # refuse it where so many wait for the same model already
     idempotency_key: str | None = None  # a second submission with the same key gives the first one's receipt
     tags: Mapping[str, str] = field(default_factory=dict)

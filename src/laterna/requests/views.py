@@ -93,6 +93,11 @@ class Output:
     deleted: bool  # whether it is no longer served
 
 
+def no_request(request_id: str) -> RequestNotFound:
+    """For an id that nobody has, and for another tenant's alike."""
+    return RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestView:
     """All there is to say of a request at one moment, but for its logs and the raw input."""
@@ -145,7 +150,7 @@ def view_of(connection: Connection, places: Places, tenant: str, request_id: str
     if well_formed(request_id):
         row = connection.execute(_ONE, {"tenant": tenant, "request": request_id}).mappings().first()
     if row is None:
-        raise RequestNotFound(f"no request {request_id[:80]!r}; check the id, and that the key is its sender's")
+        raise no_request(request_id)
     return view(row, _position(connection, places, row), _outputs(connection, row))
 
 

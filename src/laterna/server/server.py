@@ -43,6 +43,7 @@ from laterna.server.listeners import Listeners, bind
 from laterna.server.logs import configure_logs
 from laterna.store.store import Store
 from laterna.tenants.keys import Keys
+from laterna.tenants.tenants import Tenants
 from laterna.tenants.tokens import Tokens
 from laterna.tls.certificates import CertificatePaths, ensure_certificates
 from laterna.tls.intercept import Intercept
@@ -99,6 +100,8 @@ async def _work(
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
     await keys.ensure_first(settings.key_file)
+    stack.push_async_callback(keys.note_uses)
+    _keep(stack, _now_and_then(keys.note_uses), end)
     board, media = Board(), MediaStore(settings.media_place)
     workplaces = stations(settings)
     estimates = Estimates({station.name: station.costs_file for station in workplaces})
@@ -129,6 +132,7 @@ async def _work(
         keys=keys,
         books=Books(store, clock),
         tokens=Tokens.open(settings.data, clock),
+        tenants=Tenants(store, clock, settings),
         media=media,
         eta=etas.eta,
         progress=estimates.progress,
@@ -178,6 +182,13 @@ def _keep(stack: AsyncExitStack, loop: Coroutine[Any, Any, None], end: End) -> N
     task = asyncio.create_task(loop)
     task.add_done_callback(lambda task: _ended(task, end))
     stack.push_async_callback(_cancel, task)
+
+
+async def _now_and_then(do: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Every minute."""
+    while True:
+        await asyncio.sleep(60)
+        await do()
 
 
 def _ended(task: asyncio.Task[None], end: End) -> None:

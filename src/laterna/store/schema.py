@@ -59,6 +59,11 @@ tenants = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("weight", Integer, nullable=False, server_default="1"),  # its share against others'
     Column("created_us", Moment, nullable=False),
+    Column("concurrency", Integer),  # of its requests in workers' hands at once; absent: no limit, as the three below
+    Column("queue_length", Integer),  # of its requests that wait
+    Column("rate_per_minute", Integer),  # of submissions
+    Column("storage_bytes", BigInteger),  # of its files
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),  # of its files that are not deleted
     CheckConstraint("weight > 0", name="weight"),
 )
 
@@ -73,7 +78,13 @@ api_keys = Table(
     Column("created_us", Moment, nullable=False),
     Column("expires_us", Moment),  # absent: never
     Column("revoked_us", Moment),  # absent: it is good
+    Column("models", Text, nullable=False, server_default="*"),  # patterns of endpoint ids; space-separated
+    Column("realtime", Boolean, nullable=False, server_default=false()),  # whether it may ask for that class
+    Column("used_us", Moment),  # last, to the minute; absent: never
+    Column("former_sha256", Text),  # of the secret before the last rotation; absent: it never was rotated
+    Column("former_until_us", Moment),  # how long that one is good
 )
+Index("uq_api_keys_former", api_keys.c.former_sha256, unique=True)
 
 shares = Table(
     "shares",
