@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from laterna.api.app import routes
 from laterna.media.objects import new_key
-from laterna.tenants.caller import ADMIN, API, KINDS, READ
+from laterna.tenants.caller import ADMIN, API, KINDS, METRICS, READ
 from laterna.tenants.keys import DEFAULT_TENANT
 from tests.api.conftest import Api, picture, running
 from tests.api.test_fal_realtime import hear, opened
@@ -50,6 +50,7 @@ SERVED: dict[str, dict[str, str]] = {
     "/.well-known/jwks.json": {"GET": OPEN},
     "/rest/.well-known/jwks.json": {"GET": OPEN},
     "/health": {"GET": OPEN},
+    "/metrics": {"GET": METRICS},
     "/ready": {"GET": OPEN},
     "/platform/v1/models": {"GET": OPEN},
     "/platform/v1/models/pricing": {"GET": OPEN},
@@ -57,6 +58,7 @@ SERVED: dict[str, dict[str, str]] = {
     "/platform/v1/models/requests/{request_id}": {"GET": READ},
     "/platform/v1/models/requests/{request_id}/payloads": {"DELETE": ADMIN},
     "/platform/v1/models/requests/{request_id}/redeliver": {"POST": API},
+    "/platform/v1/models/requests": {"GET": READ},
     "/platform/v1/models/requests/by-endpoint": {"GET": READ},
     "/platform/v1/keys": {"GET": ADMIN, "POST": ADMIN},
     "/platform/v1/keys/{key_id}": {"DELETE": ADMIN},
@@ -261,7 +263,7 @@ def test_nobody_enters_without_a_good_key(house: Household, call: Call) -> None:
 def test_no_key_does_more_than_its_kind(house: Household, call: Call) -> None:
     """The tenant's own keys, on ids that nobody has: they are let in or not by what they are."""
     enough = {READ: 0, API: 1, ADMIN: 2, OPERATOR: 2}[call.takes]
-    for rank, kind in enumerate(("read-only", "api", "admin")):
+    for rank, kind in enumerate(("metrics", "read-only", "api", "admin"), start=-1):
         if rank < enough:
             with house.api.http(key=house.kinds[kind]) as http:
                 answer = call.send(http, house.ids())

@@ -40,11 +40,11 @@ def sees(caller: Caller, endpoint_id: str) -> bool:
     return not caller.apps or opens(caller.apps, endpoint_id)
 
 
-async def uploader_of(connection: HTTPConnection, services: Services) -> Caller:
+async def uploader_of(connection: HTTPConnection, services: Services, *, scope: str = API) -> Caller:
     """The caller of an upload: a key, or the bearer of an upload token."""
     scheme, _, text = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or text.count(".") != 2:
-        return await caller_of(connection, services)
+        return await caller_of(connection, services, scope=scope)
     return await _bearer(services, text.strip(), UPLOAD_PURPOSE)
 
 

@@ -21,6 +21,7 @@ from laterna.errors import FileNotFound, Forbidden, Unauthorized
 from laterna.media.objects import is_key
 from laterna.media.sniff import is_plain_media
 from laterna.requests.files import FileRecord
+from laterna.tenants.caller import READ
 
 POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 LASTS = "private, max-age=3600"  # an address may be revoked; a cache may not know for an hour
@@ -85,7 +86,7 @@ class Downloads:
     async def _reader(self, request: Request) -> str | None:
         """The tenant whose key, or upload token, came along; None without a good one."""
         try:
-            return (await uploader_of(request, self._services)).tenant
+            return (await uploader_of(request, self._services, scope=READ)).tenant
         except (Unauthorized, Forbidden):
             return None
 

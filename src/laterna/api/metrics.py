@@ -17,8 +17,7 @@ from laterna.dispatch.floor import Device
 from laterna.errors import Forbidden
 from laterna.requests.requests import Census
 from laterna.store.states import LEASED, QUEUED, RUNNING, SCHEDULED
-from laterna.tenants.caller import ADMIN, METRICS
-from laterna.tenants.keys import DEFAULT_TENANT
+from laterna.tenants.caller import ADMIN, DEFAULT_TENANT, METRICS
 
 STATES = (SCHEDULED, QUEUED, LEASED, RUNNING)
 

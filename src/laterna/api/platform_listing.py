@@ -18,6 +18,7 @@ from laterna.api.services import Services
 from laterna.billing.periods import microseconds
 from laterna.requests.requests import Filter
 from laterna.store.states import OUTCOMES, STATES
+from laterna.tenants.caller import READ
 
 MOST_TAGS = 10
 
@@ -33,7 +34,7 @@ class PlatformListing:
 
     async def page(self, request: Request) -> Response:
         """Those submitted within `start` and `end`, where one is given, that all the other filters take."""
-        caller = await caller_of(request, self._services)
+        caller = await caller_of(request, self._services, scope=READ)
         which, cursor = _filter(request, self._services.clock.now_us()), request.query_params.get("cursor") or None
         found = await self._services.requests.page(caller.tenant, cursor, page_size(request), which)
         items = [head(view) for view in found.items]

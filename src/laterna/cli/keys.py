@@ -22,7 +22,7 @@ Id = Annotated[str, typer.Argument(help="The key's id: what stands before the co
 def create(
     name: Annotated[str, typer.Argument(help="For people, such as ci or mobile-app")],
     tenant: Tenant = "default",
-    scope: Annotated[str, typer.Option(help="read-only, api or admin")] = "api",
+    scope: Annotated[str, typer.Option(help="read-only, api, admin or metrics")] = "api",
     models: Annotated[list[str], typer.Option("--model", help="Endpoint it may use, * for any characters [all]")] = [],  # noqa: B006
     realtime: Annotated[bool, typer.Option("--realtime", help="Let it ask for realtime priority")] = False,
     days: Annotated[Optional[float], typer.Option(help="Days until it ends [never]")] = None,  # noqa: UP045

@@ -191,7 +191,7 @@ def simulate(
         save_trace=save_trace,
         as_json=json,
     )
-    verb(_settings(data), options)
+    verb(settings_of(data), options)
 
 
 @app.command()
