@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,12 +42,18 @@ class Driven:
         self.ours.sendall(pack(message))
 
     def until(self, kind: type[M], about: Lease | None = None, holds: Callable[[M], bool] = lambda _: True) -> M:
-        """The next message of that kind, about that lease, that is so."""
-        while True:
+        """The next message of that kind, about that lease, that is so. Raises TimeoutError: beats never end."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
             message = self._reader.read(self.ours)
             self.heard.append(message)
             if isinstance(message, kind) and about in (None, getattr(message, "lease", None)) and holds(message):
                 return message
+        raise TimeoutError(f"no {kind} in {PATIENCE_SECONDS:.0f} s; heard: {self.heard[-20:]}")
+
+    def end(self) -> Finished | Failed:
+        """The next end of any."""
+        return self.until(Finished | Failed)  # type: ignore[arg-type]
 
     def ended(self, about: Lease) -> Finished | Failed:
         return self.until(Finished | Failed, about)  # type: ignore[arg-type]

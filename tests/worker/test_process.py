@@ -164,10 +164,10 @@ def test_a_family_that_is_none_fails_its_request_alone(shared: Driven) -> None:
     bad, good = order("bad", family="none-such"), order("good")
     shared.send(bad)
     shared.send(good)
-    ends = {said.lease.request_id: said for said in (shared.until(Failed), shared.until(Finished))}
+    ends = {said.lease.request_id: said for said in (shared.end(), shared.end())}  # in either order
+    assert isinstance(ends["good"], Finished)
     assert isinstance(ends["bad"], Failed)
     assert "none-such" in ends["bad"].message
-    assert set(ends) == {"bad", "good"}
 
 
 def test_a_stale_cancel_disturbs_nobody(shared: Driven) -> None:
