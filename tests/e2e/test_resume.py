@@ -22,7 +22,8 @@ from tests.e2e.test_kill import Start
 STEPS = 20
 SPRITE = "laterna/sprite"
 EVERY_STEP = ("--set", "checkpoint_seconds=0", "--set", "attempts=5")
-POSITIONS = [at if at in (2, 12) else pytest.param(at, marks=pytest.mark.slow) for at in range(1, STEPS)]
+KILLS = [(victim, at) for victim in ("worker", "server") for at in range(1, STEPS)]
+OFTEN = [("worker", 12), ("server", 2)]  # killed so in every run, the others in slow ones
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
@@ -86,8 +87,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixels]:
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("at", POSITIONS)
-@pytest.mark.parametrize("victim", ["worker", "server"])
+@pytest.mark.parametrize(
+    ("victim", "at"), [kill if kill in OFTEN else pytest.param(*kill, marks=pytest.mark.slow) for kill in KILLS]
+)
 def test_killed_at_a_step_it_goes_on_there(servers: Start, victim: str, at: int, undisturbed: Pixels) -> None:
     server = servers(*EVERY_STEP)
     worker, request = server.worker(), submit(server)

@@ -31,7 +31,7 @@ TURNS = 400  # calls after which a mix must be done
 pytestmark = pytest.mark.skipif(not torch._C._has_mkldnn, reason="promised with oneDNN only")
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(request.param)
     yield request.param
@@ -40,7 +40,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("name", sorted(FAMILY))
 def test_random_mixes(name: str, threads: int, checkpoint: Checkpoint) -> None:
-    check(load(FAMILY[name], checkpoint(name)), name, mixes=4, seed=threads)
+    check(load(FAMILY[name], checkpoint(name)), name, mixes=2, seed=threads)
 
 
 @pytest.mark.slow

@@ -25,6 +25,8 @@ Files = dict[str, Path]
 FOX = TextToImage(prompt="a red fox", width=64, height=48, steps=5, cfg_scale=4.0, sampler="euler", seed=7)
 FLOW = msgspec.structs.replace(FOX, sampler="flow_euler", cfg_scale=1.0)
 MODELS = ("sd15", "sd21", "sdxl", "flux-schnell", "flux-dev")
+OFTEN = ("sd15", "flux-dev")  # of which every run tests what takes long
+MIXED = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 ATTENTION = "to_q to_k to_v to_out self_attn"
 CONVOLUTIONS = "conv1 conv2 conv_shortcut downsamplers upsamplers conv_in conv_out"
 
@@ -151,7 +153,7 @@ def eight(worn: Wardrobe) -> Sequence[TextToImage]:
     ]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MIXED)
 def test_eight_stacks_in_one_batch(name: str, wardrobe: Callable[[str], Wardrobe]) -> None:
     worn = wardrobe(name)
     jobs = eight(worn)

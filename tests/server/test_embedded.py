@@ -52,7 +52,10 @@ def address(data: Path) -> Address:
     return wait_for(lambda: read_address(data / "server.json"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_it_stops_when_its_only_user_is_ended(data: Path, run: Run, how: signal.Signals) -> None:
     user = run("o.png", 50)
     server = psutil.Process(address(data).pid)
@@ -95,7 +98,7 @@ def test_runs_that_start_at_once_share_one_server(data: Path, run: Run) -> None:
 
 def test_one_run_after_another(data: Path, run: Run) -> None:
     """The second may come while the first one's server is stopping."""
-    for number in range(3):
+    for number in range(2):
         assert run(f"{number}.png", 1).wait(60) == 0
     assert FolderLock.holder(data) is None
 

@@ -69,6 +69,7 @@ def test_the_sampler_is_the_exported_pipeline_s(tmp_path: Path, draw: scenes.Dra
     assert torch.allclose(latents.pack(ours), theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_judge_learns_from_real_pictures_and_gives_a_true_verdict(
     tmp_path: Path, draw: scenes.Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
