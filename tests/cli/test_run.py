@@ -55,7 +55,7 @@ def test_a_server_that_goes_away_is_one_line_that_names_the_request(
     words = [sys.executable, "-m", "laterna.cli", "run", "test/slow", "x", "--data", str(server.data)]
     words += ["-i", "num_inference_steps=50", "-o", str(tmp_path / "o.png")]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as user:
-        wait_for(lambda: submitted(server.data))
+        wait_for(lambda: submitted(server.data, "running"))  # its sender knows its id by then
         server.process.kill()
         said = user.communicate(timeout=60)[1]
     assert user.returncode == 1

@@ -127,10 +127,10 @@ def wait_for(probe: Callable[[], Found | None], seconds: float = 60) -> Found:
     raise AssertionError(f"not within {seconds} s; last: {found!r}")
 
 
-def submitted(data: Path) -> bool:
-    """Whether the folder's database holds a request."""
+def submitted(data: Path, state: str = "%") -> bool:
+    """Whether the folder's database holds a request, in that state."""
     with contextlib.closing(sqlite3.connect(data / "laterna.db")) as database:
-        return bool(database.execute("SELECT count(*) FROM requests").fetchone()[0])
+        return bool(database.execute("SELECT count(*) FROM requests WHERE state LIKE ?", (state,)).fetchone()[0])
 
 
 def write_cards(data: Path) -> None:
