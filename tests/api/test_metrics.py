@@ -80,7 +80,7 @@ def test_a_request_is_seen_all_its_life(api: Api) -> None:
     assert held("laterna_requests", **{"class": "normal", "state": "running"}) == 1
     api.finish(leased)
     after = figures(api)
-    assert after("laterna_requests") == 0
+    assert after("laterna_requests") == before("laterna_requests")
     for name, labels in {
         "laterna_submitted_total": {"model": "test/blank", "dialect": "fal", "class": "normal"},
         "laterna_leased_total": {"worker": "cpu"},
@@ -136,7 +136,9 @@ def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = {name for panel in panels for target in panel["targets"] for name in NAME.findall(target["expr"])}
     collectors: list[Any] = list(metrics.REGISTRY._collector_to_names)
-    described = [family for collector in collectors for family in collector.describe()]
+    described = [
+        family for collector in collectors if hasattr(collector, "describe") for family in collector.describe()
+    ]
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     own = {family.name: [family.name + end for end in suffixes[family.type]] for family in described}
     exported = {name for names in own.values() for name in names}

@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from laterna.api.callers import uploader_of
 from laterna.api.services import Services
-from laterna.errors import FileNotFound, Forbidden, Unauthorized
+from laterna.errors import Forbidden, Unauthorized
 from laterna.media.objects import is_key
 from laterna.media.sniff import is_plain_media
-from laterna.requests.files import FileRecord
+from laterna.requests.files import FileRecord, missing
 from laterna.tenants.caller import READ
 
 POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
@@ -75,10 +75,12 @@ class Downloads:
 
     async def _find(self, request: Request) -> FileRecord:
         key = request.path_params["key"]
-        file = await self._services.files.get(key) if is_key(key) else None
-        decision = "hide" if file is None else file.decide(None if file.open else await self._reader(request))
-        if file is None or decision == "hide":
-            raise FileNotFound("no such file; it may have expired or been deleted")
+        if not is_key(key):
+            raise missing()
+        file = await self._services.files.get(key)
+        decision = file.decide(None if file.open else await self._reader(request))
+        if decision == "hide":
+            raise missing()
         if decision == "forbid":
             raise Forbidden("the owner of this file lets only some read it: send a key of theirs in Authorization")
         return file

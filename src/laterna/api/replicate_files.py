@@ -20,9 +20,9 @@ from laterna.api.incoming import Incoming, safe_name
 from laterna.api.lifecycle import Lifecycle
 from laterna.api.replicate_views import BASE, moment
 from laterna.api.services import Services
-from laterna.errors import FileNotFound, InvalidInput, Problem
+from laterna.errors import InvalidInput, Problem
 from laterna.media.objects import new_key
-from laterna.requests.files import FileRecord
+from laterna.requests.files import FileRecord, missing
 from laterna.tenants.caller import READ
 
 FIELDS = 10  # of a form, at most
@@ -76,7 +76,7 @@ class ReplicateFiles:
         caller = await caller_of(request, self._services, scope=READ)
         file = await self._services.files.get(request.path_params["file"])
         if file.tenant != caller.tenant:
-            raise FileNotFound(f"no file {file.key!r}; it was deleted, has expired, or never was")
+            raise missing()
         return JSONResponse(_body(file, origin_of(request).cdn))
 
     async def delete(self, request: Request) -> Response:

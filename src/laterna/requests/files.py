@@ -56,6 +56,11 @@ class FilePage:
     cursor: str | None  # for the next page; absent on the last
 
 
+def missing() -> FileNotFound:
+    """What everybody hears of a file that is not there for them."""
+    return FileNotFound("no such file: it was deleted, has expired, or never was")
+
+
 class Files:
     """All tenants' files of one store."""
 
@@ -101,7 +106,7 @@ class Files:
                 lambda connection: connection.execute(_BY_KEY, {"key": key}).mappings().first()
             )
         if row is None or (row["expires_us"] is not None and row["expires_us"] <= self._clock.now_us()):
-            raise FileNotFound(f"no file {key[:80]!r}; it was deleted, has expired, or never was")
+            raise missing()
         return _record(row)
 
     async def room(self, tenant: str) -> int | None:
