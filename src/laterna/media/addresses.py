@@ -57,13 +57,16 @@ REFUSED_V6: tuple[IPNetwork, ...] = tuple(
         "3fff::/20",  # documentation
     )
 )
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: an interface id of these 32 bits ends in an IPv4 address
 
 
 def is_public(address: IPAddress) -> bool:
     """True when the address is public unicast and embeds no IPv4 address that a relay would unwrap."""
     if isinstance(address, IPv4Address):
         return not any(address in block for block in REFUSED_V4)
-    return address.scope_id is None and address in GLOBAL_V6 and not any(address in block for block in REFUSED_V6)
+    if address.scope_id is not None or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return False
+    return address in GLOBAL_V6 and not any(address in block for block in REFUSED_V6)
 
 
 def check(address: IPAddress, *, allow: tuple[IPNetwork, ...], own: Collection[IPAddress], host: str) -> None:

@@ -52,9 +52,12 @@ class Version:
     last_modified: str | None = None  # absent where it does not say
 
     def conditions(self) -> dict[str, str]:
-        """Headers that ask for the resource only if it is another one by now."""
+        """Headers that ask for the resource only if it is another one by now.
+
+        A server may say what no request can carry back; that is left out, and the resource is fetched again.
+        """
         asked = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in asked.items() if value}
+        return {name: value for name, value in asked.items() if value and value.isascii() and value.isprintable()}
 
 
 UNKNOWN = Version()

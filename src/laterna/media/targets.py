@@ -48,7 +48,11 @@ class Target:
 
     def redirected(self, location: str) -> Target:
         """The target of a Location header, judged from scratch. Raises AddressRefused for https -> http."""
-        target = parse(urljoin(self.url, location))
+        try:
+            joined = urljoin(self.url, location)
+        except ValueError as error:
+            raise AddressRefused(f"{self} redirects to {location[:80]!r}, which is no readable URL: {error}") from error
+        target = parse(joined)
         if self.scheme == "https" and target.scheme == "http":
             raise AddressRefused(f"{self} redirects from https to http; use a URL that stays on https")
         return target
