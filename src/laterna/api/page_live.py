@@ -57,7 +57,9 @@ class PageLive:
         """Tell until the page goes or its key ends."""
         await socket.accept()
         try:
-            hello = msgspec.json.decode(await asyncio.wait_for(_text(socket), HELLO_SECONDS), type=_Hello)
+            async with asyncio.timeout(HELLO_SECONDS):
+                text = await _text(socket)
+            hello = msgspec.json.decode(text, type=_Hello)
             await self._serve(socket, await live_caller(self._services, hello.token))
         except (Unauthorized, msgspec.DecodeError, TimeoutError):
             await socket.close(REFUSED)
@@ -99,7 +101,8 @@ class PageLive:
                     await socket.send_text(body.decode())
             woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), PERIOD_SECONDS)
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await woken.wait()
 
     async def _body(self, topic: str, caller: Caller) -> dict[str, Any]:
         try:

@@ -53,7 +53,8 @@ class Webhooks:
                 self._room.clear()
                 await self._begin_due()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), IDLE_SECONDS)
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._room.wait()
         finally:
             going = list(self._under_way.values())
             for task in going:

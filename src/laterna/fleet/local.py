@@ -93,7 +93,8 @@ class LocalWorker:
             return
         self.send(Stop())
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
         except TimeoutError:
             self.kill()
             await process.wait()

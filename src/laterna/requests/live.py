@@ -57,7 +57,8 @@ class Watch:
         if self._events:
             return self._events.popleft()
         try:
-            return await asyncio.wait_for(anext(self), seconds)
+            async with asyncio.timeout(seconds):
+                return await anext(self)
         except TimeoutError:
             return None
 
