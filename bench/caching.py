@@ -91,7 +91,7 @@ class Easel:
             self.seconds += seen.device_ns / 1e9
             self.skipped += seen.skipped
 
-    def preview(self, progress: Progress, index: int, picture: Picture) -> None: ...
+    def preview(self, run: Run, progress: Progress, index: int, picture: Picture) -> None: ...
 
     def picture(self, run: Run, index: int, picture: Picture) -> None:
         self.picture_of = picture

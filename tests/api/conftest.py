@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,11 +233,11 @@ class Api:
 
         self.call(work())
 
-    def finish(self, leased: Leased) -> list[bytes]:
-        """Settle it with pictures; returns their bytes."""
-        return self.call(self._finish(leased))
+    def finish(self, leased: Leased, flagged: Collection[int] = ()) -> list[bytes]:
+        """Settle it with pictures, some of them flagged by the safety checker; returns their bytes."""
+        return self.call(self._finish(leased, flagged))
 
-    async def _finish(self, leased: Leased) -> list[bytes]:
+    async def _finish(self, leased: Leased, flagged: Collection[int]) -> list[bytes]:
         job = leased.generation
         assert isinstance(job, TextToImage)
         made = [picture((40 * n, 90, 30)) for n in range(job.count)]
@@ -250,7 +250,7 @@ class Api:
                 Artifact(
                     index=index, seed=job.seed + index, key=key, content_type="image/png", size_bytes=len(data),
                     sha256=hashlib.sha256(data).hexdigest(), width=job.width, height=job.height,
-                    data=data if job.inline else None,
+                    data=data if job.inline else None, flagged=index in flagged,
                 )
             )  # fmt: skip
         await self.requests.started(leased.lease)

@@ -308,3 +308,12 @@ def test_webhooks_are_told_fals_body(api: Api) -> None:
     assert good["payload"]["images"][0]["url"].startswith(f"{api.url}/cdn/files/")
     assert (bad["status"], bad["error"]) == ("ERROR", "Invalid status code: 500")
     assert bad["payload"]["error_type"] == "sample_failed"
+
+
+def test_which_images_were_blacked_out_is_told(api: Api) -> None:
+    request = api.submit(num_images=2, enable_safety_checker=True)
+    leased = api.take(request)
+    assert leased.generation.safety
+    api.finish(leased, flagged={1})
+    with api.http() as http:
+        assert http.get(f"/queue/test/blank/requests/{request}").json()["has_nsfw_concepts"] == [False, True]

@@ -105,8 +105,13 @@ def test_acceleration_reaches_the_engine_and_is_off_unless_asked_for() -> None:
 
 
 def test_fields_of_fals_schemas_without_a_meaning_here_are_accepted_and_unknown_ones_ignored() -> None:
-    job = made(flux(), seed=1, enable_safety_checker=False, somebody_elses_field={"a": [1]})
-    assert job == made(flux(), seed=1)
+    assert made(flux(), seed=1, somebody_elses_field={"a": [1]}) == made(flux(), seed=1)
+
+
+def test_pictures_are_checked_unless_that_is_unwanted_and_symbols_where_it_is_wanted() -> None:
+    assert made(flux(), seed=1).safety
+    assert not made(flux(), seed=1, enable_safety_checker=False).safety
+    assert not made(sprite(), seed=1).safety
 
 
 def test_what_cannot_be_honoured_is_refused_by_name() -> None:
@@ -228,13 +233,15 @@ def test_the_result_has_fals_shape() -> None:
     contract = flux()
     job = made(contract, seed=3, num_images=2)
     files = [
-        MadeFile(url=f"https://x/{n}", content_type="image/png", name=f"{n}.png", size_bytes=9, width=64, height=32)
+        MadeFile(
+            url=f"https://x/{n}", content_type="image/png", name="n", size_bytes=9, width=64, height=32, flagged=n == 1
+        )
         for n in range(2)
     ]
     result = contract.result(job, files, 1.5)
     assert contract.output.model_validate(result).model_dump() == result
     assert list(result) == ["images", "timings", "seed", "has_nsfw_concepts", "prompt"]
-    assert (result["seed"], result["timings"], result["has_nsfw_concepts"]) == (3, {"inference": 1.5}, [False, False])
+    assert (result["seed"], result["timings"], result["has_nsfw_concepts"]) == (3, {"inference": 1.5}, [False, True])
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -99,7 +99,7 @@ class Heard:
     def observe(self, seen: Observation) -> None:
         self.observed.append(seen)
 
-    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
+    def preview(self, run: Run, progress: Progress, index: int, picture: Picture) -> None:
         self.previews.append(progress)
 
     def picture(self, run: Run, index: int, picture: Picture) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laterna.contracts.messages import Failed, Finished, FromWorker
+from laterna.contracts.messages import Failed, Finished, FromWorker, Progress
 from laterna.engine.run import Run
+from laterna.media.images import decode_image
 from laterna.media.objects import MediaStore
 from laterna.worker.outputs import Outputs
+from tests.media.test_safety import FLAGGED
 from tests.worker.drive import order
 
 PICTURE = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -115,3 +119,26 @@ def test_a_store_that_is_broken_altogether_breaks_nothing_else(tmp_path: Path) -
     bench.outputs.close()
     assert set(bench.broken) <= set(bench.runs)
     assert not [message for message in bench.said if isinstance(message, Finished)]
+
+
+@pytest.mark.parametrize("safety", [True, False])
+def test_a_flagged_picture_and_its_previews_are_black_where_that_was_asked_for(tmp_path: Path, safety: bool) -> None:
+    bench = Bench(tmp_path, {}, [1])
+    [run] = bench.runs
+    run.order = msgspec.structs.replace(
+        run.order, generation=msgspec.structs.replace(run.order.generation, safety=safety)
+    )
+    flagged = decode_image(FLAGGED.read_bytes(), field="image")
+    step = Progress(lease=run.order.lease, stage="denoise", step=1, steps=2, batch=1, remaining_s=1.0, spent=[])
+    bench.outputs.preview(run, step, 0, flagged)
+    bench.outputs.picture(run, 0, flagged)
+    bench.outputs.complete(run)
+    bench.outputs.close()
+    seen, ended = bench.said
+    assert isinstance(seen, Progress)
+    assert isinstance(ended, Finished)
+    assert seen.preview is not None
+    assert [made.flagged for made in ended.artifacts] == [safety]
+    stored = bench.media.get_sync(ended.artifacts[0].key)
+    for data in (seen.preview.data, stored):
+        assert decode_image(data, field="image").any() != safety

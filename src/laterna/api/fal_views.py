@@ -147,6 +147,7 @@ def _made(output: Output, cdn: str) -> MadeFile:
         size_bytes=output.size_bytes,
         width=output.width,
         height=output.height,
+        flagged=output.flagged,
     )
 
 

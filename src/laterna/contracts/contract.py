@@ -29,6 +29,7 @@ class MadeFile:
     size_bytes: int
     width: int | None = None  # pixels; absent for sound
     height: int | None = None  # pixels; absent for sound
+    flagged: bool = False  # whether the safety checker blacked it out
 
 
 class Contract(Protocol):

@@ -40,6 +40,7 @@ class TextToImage(msgspec.Struct, frozen=True, kw_only=True, tag="text_to_image"
     previews: bool = False  # whether somebody watches the steps
     loras: tuple[Lora, ...] = ()  # all act at once, on every sample
     inline: bool = False  # outputs are wanted as data URIs and are not kept
+    safety: bool = False  # pictures that the safety checker flags are blacked out
 
 
 Generation = TextToImage  # becomes a tagged union as families of other modalities arrive

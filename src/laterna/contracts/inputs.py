@@ -39,6 +39,7 @@ Count = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
 Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED)]
 Acceleration = Literal["none", "regular", "high"]
 ACCELERATION = "Faster by reusing features between steps, the more the less exact. `none` is exact."
+SAFETY = "Check the images for nudity; one that is flagged is black, and `has_nsfw_concepts` says so."
 Sampler = Literal["ddim", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_ancestral", "lcm", "unipc"] | None
 
 
@@ -54,7 +55,7 @@ class TextToImageInput(BaseModel):
     num_images: Count = Field(1, description="The number of images to generate.")
     loras: Loras = Field([], description="LoRA weights that change the model; all act at once.")
     sync_mode: bool = Field(False, description="Return the images as data URIs and keep nothing of them.")
-    enable_safety_checker: bool = Field(True, description="Accepted for compatibility: this server checks no image.")
+    enable_safety_checker: bool = Field(True, description=SAFETY)
 
 
 class FluxTextToImage(TextToImageInput):
@@ -91,3 +92,4 @@ class SpriteTextToImage(TextToImageInput):
     guidance_scale: float = Field(2.0, ge=1, le=10, description="How closely the image follows the prompt.")
     output_format: Literal["png", "jpeg", "webp"] = Field("png", description="The format of the generated image.")
     acceleration: Acceleration = Field("none", description=ACCELERATION)
+    enable_safety_checker: bool = Field(False, description=f"{SAFETY} This model paints symbols: off unless wanted.")

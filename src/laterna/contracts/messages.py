@@ -129,6 +129,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None  # pixels; absent for sound
     duration_s: float | None = None  # absent for pictures
     data: bytes | None = None  # only for inline outputs
+    flagged: bool = False  # whether the safety checker blacked it out
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,5 +22,5 @@ class ImagesOutput(BaseModel):
     images: list[Image] = Field(description="The generated images.")
     timings: dict[str, float] = Field(description="Seconds by part of the work.")
     seed: int = Field(description="The seed that was used: the one given, or a random one.")
-    has_nsfw_concepts: list[bool] = Field(description="One per image; always false, as this server checks no image.")
+    has_nsfw_concepts: list[bool] = Field(description="One per image: whether the safety checker blacked it out.")
     prompt: str = Field(description="The prompt that was used.")

@@ -112,6 +112,7 @@ class Pictures:
             loras=tuple(Lora(path=one.path, scale=one.scale) for one in asked.loras),
             image_format=str(getattr(asked, "output_format", None) or getattr(asked, "format", "png")),
             inline=asked.sync_mode,
+            safety=asked.enable_safety_checker,
         )
 
     def result(self, job: Generation, files: Sequence[MadeFile], inference_s: float) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class Pictures:
             "images": [_image(file) for file in files],
             "timings": {"inference": inference_s},
             "seed": job.seed,
-            "has_nsfw_concepts": [False] * len(files),
+            "has_nsfw_concepts": [file.flagged for file in files],
             "prompt": job.prompt,
         }
 

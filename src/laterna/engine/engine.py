@@ -44,7 +44,7 @@ class Audience(Protocol):
 
     def observe(self, seen: Observation) -> None: ...
 
-    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
+    def preview(self, run: Run, progress: Progress, index: int, picture: Picture) -> None:
         """A picture of an unfinished sample, to be sent along with its progress."""
         ...
 
@@ -375,7 +375,7 @@ class Engine:
                 run.watched = False  # a preview is no reason to fail
             else:
                 self._charge(run, "preview", self._clock.monotonic_ns() - now)
-                self._audience.preview(progress, sample.index, picture)
+                self._audience.preview(run, progress, sample.index, picture)
                 return
         self._audience.say(progress)
 

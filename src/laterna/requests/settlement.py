@@ -47,7 +47,13 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
         connection.execute(
             _INSERT_OUTPUTS,
             [
-                {"request_id": found.id, "index": artifact.index, "seed": artifact.seed, "file_key": row["key"]}
+                {
+                    "request_id": found.id,
+                    "index": artifact.index,
+                    "seed": artifact.seed,
+                    "file_key": row["key"],
+                    "flagged": artifact.flagged,
+                }
                 for artifact, row in zip(said.artifacts, kept, strict=True)
             ],
         )

@@ -51,7 +51,7 @@ _ONE = (
 
 # What it generated, in the order of the samples.
 _OUTPUTS = (
-    select(outputs.c.index, outputs.c.seed, files)
+    select(outputs.c.index, outputs.c.seed, outputs.c.flagged, files)
     .join_from(outputs, files, files.c.key == outputs.c.file_key)
     .where(outputs.c.request_id == bindparam("request"))
     .order_by(outputs.c.index)
@@ -91,6 +91,7 @@ class Output:
     inline: bool  # whether it was to be handed over, not stored
     data: bytes | None  # of an inline output, for an hour after settling; absent otherwise
     deleted: bool  # whether it is no longer served
+    flagged: bool  # whether the safety checker blacked it out
 
 
 def no_request(request_id: str) -> RequestNotFound:
@@ -252,4 +253,5 @@ def _output(row: RowMapping) -> Output:
         inline=row["access"] == "inline",
         data=row["data"],
         deleted=row["deleted_us"] is not None,
+        flagged=row["flagged"],
     )

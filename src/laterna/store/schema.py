@@ -249,6 +249,7 @@ outputs = Table(
     Column("index", Integer, primary_key=True),  # which sample
     Column("seed", BigInteger, nullable=False),
     Column("file_key", Text, ForeignKey("files.key"), nullable=False),
+    Column("flagged", Boolean, nullable=False, server_default=false()),  # whether the safety checker blacked it out
 )
 
 usage_lines = Table(  # only ever added to

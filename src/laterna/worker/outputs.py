@@ -22,6 +22,7 @@ from laterna.engine.run import Run
 from laterna.families.family import Picture
 from laterna.media.images import encode_image
 from laterna.media.objects import MediaStore, new_key
+from laterna.media.safety import SafetyChecker
 
 PREVIEW_FORMAT = "jpeg"
 
@@ -48,6 +49,7 @@ class Outputs:
         self._media = media
         self._say = say
         self._unstored = unstored
+        self._safety = SafetyChecker()  # the pool's thread only
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="outputs")
         self._lock = threading.Lock()
         self._runs: dict[str, _Kept] = {}  # by the lease's token, until finished or forgotten
@@ -78,8 +80,8 @@ class Outputs:
             kept.over = True
         self._pool.submit(self._drop, kept)
 
-    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
-        self._pool.submit(self._send_preview, progress, index, picture)
+    def preview(self, run: Run, progress: Progress, index: int, picture: Picture) -> None:
+        self._pool.submit(self._send_preview, run.order.generation.safety, progress, index, picture)
 
     def close(self) -> None:
         """Finish what is complete, delete the rest."""
@@ -102,8 +104,9 @@ class Outputs:
 
     def _keep(self, kept: _Kept, index: int, picture: Picture) -> None:
         job, model = kept.run.order.generation, kept.run.order.model
+        shown, flagged = self._safety.shown(picture) if job.safety else (picture, False)
         data, content_type = encode_image(
-            picture, job.image_format, model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index
+            shown, job.image_format, model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index
         )
         key = ""
         if not job.inline:
@@ -121,6 +124,7 @@ class Outputs:
                 width=picture.shape[1],
                 height=picture.shape[0],
                 data=data if job.inline else None,
+                flagged=flagged,
             )
         )
 
@@ -147,7 +151,8 @@ class Outputs:
             with suppress(OSError, BaseError):  # what cannot be deleted now is the janitor's
                 self._media.delete_sync(key)
 
-    def _send_preview(self, progress: Progress, index: int, picture: Picture) -> None:
+    def _send_preview(self, safety: bool, progress: Progress, index: int, picture: Picture) -> None:
+        picture = self._safety.shown(picture)[0] if safety else picture
         data, content_type = encode_image(picture, PREVIEW_FORMAT)
         shown = Preview(index=index, content_type=content_type, data=data)
         self._say(msgspec.structs.replace(progress, preview=shown))

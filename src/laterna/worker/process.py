@@ -198,8 +198,8 @@ class Worker:
         with self._lock:
             self._seen.append(seen)
 
-    def preview(self, progress: Progress, index: int, picture: Picture) -> None:
-        self._outputs.preview(progress, index, picture)
+    def preview(self, run: Run, progress: Progress, index: int, picture: Picture) -> None:
+        self._outputs.preview(run, progress, index, picture)
 
     def picture(self, run: Run, index: int, picture: Picture) -> None:
         self._outputs.picture(run, index, picture)
