@@ -38,7 +38,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("name", sorted(FAMILY))
+@pytest.mark.parametrize("name", ["flux-dev", "sdxl"])
 def test_random_mixes(name: str, threads: int, checkpoint: Checkpoint) -> None:
     check(load(FAMILY[name], checkpoint(name)), name, mixes=2, seed=threads)
 

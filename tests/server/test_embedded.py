@@ -67,6 +67,7 @@ def test_it_stops_when_its_only_user_is_ended(data: Path, run: Run, how: signal.
     assert not (data / "server.json").exists()
 
 
+@pytest.mark.slow
 def test_a_second_run_is_not_cut_off_when_the_first_one_ends(data: Path, run: Run) -> None:
     first = run("one.png", 5)
     address(data)
@@ -96,6 +97,7 @@ def test_runs_that_start_at_once_share_one_server(data: Path, run: Run) -> None:
     wait_for(lambda: FolderLock.holder(data) is None)
 
 
+@pytest.mark.slow
 def test_one_run_after_another(data: Path, run: Run) -> None:
     """The second may come while the first one's server is stopping."""
     for number in range(2):
