@@ -20,6 +20,7 @@ from laterna.families.safety import plain_weights, variant_of
 from laterna.families.weights import resolve_weights
 from tests.families.checkpoints import FAMILY
 from tests.families.drive import load, paint
+from tests.lying import LIES
 
 NETWORKS = ("unet", "vae", "text_encoder")
 
@@ -92,6 +93,20 @@ def test_weights_cut_off_anywhere_are_unreadable(keep: int, folder: Path) -> Non
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UnreadableWeights, match=r"diffusion_pytorch_model\.safetensors"):
         load("stable_diffusion", folder)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_weights_whose_header_lies_are_unreadable(lie: str, folder: Path) -> None:
+    weights_of(folder, "unet").write_bytes(LIES[lie])
+    with pytest.raises(UnreadableWeights, match=r"diffusion_pytorch_model\.safetensors|unet"):
+        load("stable_diffusion", folder)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_single_file_whose_header_lies_is_unreadable(lie: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(LIES[lie])
+    with pytest.raises(WeightsError):
+        load("stable_diffusion", tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("part", NETWORKS)

@@ -19,6 +19,7 @@ from laterna.lora.adapter import fit
 from laterna.lora.reading import LARGEST_HEADER, AdapterFile, read
 from tests.lora.making import Tensors, make, peft
 from tests.lora.networks import flux_layers, flux_networks, unet_layers, unet_networks
+from tests.lying import LIES
 
 STEM = "lora_unet_mid_block_attentions_0_proj_in"
 
@@ -132,6 +133,13 @@ def test_files_that_are_no_safetensors(tmp_path: Path) -> None:
         read(tmp_path / "nothing")
     path.write_bytes(whole)
     assert read(path).tensors.keys() == good().keys()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_headers_that_lie(lie: str, tmp_path: Path) -> None:
+    (tmp_path / "lie").write_bytes(LIES[lie])
+    with pytest.raises(AdapterError):
+        fit(read(tmp_path / "lie"), unet_layers())
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,6 +26,12 @@ class BadRequest(LaternaError):
     code = "bad_request"
 
 
+class TooSlow(LaternaError):
+    """What was sent came too slowly to wait for its end."""
+
+    code = "body_timeout"
+
+
 class MethodNotAllowed(LaternaError):
     code = "method_not_allowed"
 
@@ -80,6 +86,7 @@ STATUS: dict[str, int] = {  # code -> status
     LaternaError.code: 500,
     Misdirected.code: 421,
     BadRequest.code: 400,
+    TooSlow.code: 408,
     MethodNotAllowed.code: 405,
 }
 DETAILED = {  # codes that are told as a list of details: what a model says about its input or its work

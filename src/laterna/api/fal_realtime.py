@@ -2,7 +2,7 @@
 
 A key that may ask for realtime priority has it here unless it says otherwise; any other is served at normal priority. A
 connection works on one request at a time; what arrives meanwhile waits, and the oldest of it is dropped when more
-waits than its client allows. Neighbour: `realtime_frames`, which reads and writes the frames.
+waits than its client allows, or than one body may have. Neighbour: `realtime_frames`, which reads and writes frames.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class _Connection:
         self._endpoint = endpoint
         self._asked = replace(asked, idempotency_key=None)
         self._frames: deque[bytes | str] = deque(maxlen=most_waiting)  # a full one drops its oldest
+        self._most_bytes = services.settings.body_mb * 1e6  # that wait
         self._arrived = asyncio.Event()
 
     async def run(self) -> None:
@@ -95,6 +96,8 @@ class _Connection:
         """Take in frames until the client goes."""
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             self._frames.append(message.get("bytes") or message.get("text") or "")
+            while len(self._frames) > 1 and sum(map(len, self._frames)) > self._most_bytes:
+                self._frames.popleft()
             self._arrived.set()
 
     async def _more(self, gone: asyncio.Future[None]) -> bool:
@@ -144,7 +147,7 @@ def _waiting(text: str | None) -> int:
     """How many frames may wait."""
     if text is None:
         return MOST_WAITING
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_WAITING:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_WAITING:
         why = f"expected 1 to {MOST_WAITING}"
         raise InvalidInput(Problem(loc=("query", "max_buffering"), msg=why, type="value_error", input=text[:40]))
     return int(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.routing import WebSocketRoute
@@ -30,6 +30,9 @@ LARGEST_MESSAGE = 4096  # characters
 NEWEST = 30  # requests that are told of
 IN_HAND = 50  # requests that are told of because workers have them
 WINDOW_SECONDS = 3600.0  # of an operator's figures
+
+
+Said = TypeVar("Said")
 
 
 class _Hello(msgspec.Struct, frozen=True):
@@ -58,8 +61,7 @@ class PageLive:
         await socket.accept()
         try:
             async with asyncio.timeout(HELLO_SECONDS):
-                text = await _text(socket)
-            hello = msgspec.json.decode(text, type=_Hello)
+                hello = await _said(socket, _Hello)
             await self._serve(socket, await live_caller(self._services, hello.token))
         except (Unauthorized, msgspec.DecodeError, TimeoutError):
             await socket.close(REFUSED)
@@ -85,7 +87,7 @@ class PageLive:
 
     async def _hear(self, socket: WebSocket, watched: set[str], woken: asyncio.Event) -> None:
         while True:
-            said = msgspec.json.decode(await _text(socket), type=_Watch)
+            said = await _said(socket, _Watch)
             watched.clear()
             watched.update(topic for topic in said.watch if topic in self._topics)
             woken.set()
@@ -139,8 +141,15 @@ class PageLive:
         }
 
 
-async def _text(socket: WebSocket) -> str:
-    text = await socket.receive_text()
+async def _said(socket: WebSocket, kind: type[Said]) -> Said:
+    """The next message. Raises DecodeError for bytes and for text that is not of the kind."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    text = message.get("text") or ""
     if len(text) > LARGEST_MESSAGE:
         raise msgspec.DecodeError("too long")
-    return text
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError("nested too deep") from error

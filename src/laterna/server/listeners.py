@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from laterna.errors import ConfigError
+from laterna.server.connections import Connection
 
 BACKLOG = 2048
 STOP_SECONDS = 5
@@ -45,10 +46,19 @@ class _Server(uvicorn.Server):
 class Listeners:
     """Starts and stops both servers together."""
 
-    def __init__(self, app: ASGIApp, plain: socket.socket, tls: socket.socket, certificate: Path, key: Path) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        plain: socket.socket,
+        tls: socket.socket,
+        certificate: Path,
+        key: Path,
+        *,
+        largest_frame: int,  # bytes of a WebSocket's message
+    ) -> None:
         self._servers = [
-            (_Server(_config(app)), plain),
-            (_Server(_config(app, ssl_certfile=str(certificate), ssl_keyfile=str(key))), tls),
+            (_Server(_config(app, largest_frame)), plain),
+            (_Server(_config(app, largest_frame, ssl_certfile=str(certificate), ssl_keyfile=str(key))), tls),
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,9 +76,13 @@ class Listeners:
         await asyncio.gather(*self._tasks)
 
 
-def _config(app: ASGIApp, *, ssl_certfile: str | None = None, ssl_keyfile: str | None = None) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, largest_frame: int, *, ssl_certfile: str | None = None, ssl_keyfile: str | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Connection,
+        ws_max_size=largest_frame,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -156,7 +156,14 @@ async def _open(
 ) -> Address:
     """The ways in, and the file that says where they are."""
     plain, tls = sockets
-    listeners = Listeners(create_app(services), plain, tls, certificates.certificate, certificates.key)
+    listeners = Listeners(
+        create_app(services),
+        plain,
+        tls,
+        certificates.certificate,
+        certificates.key,
+        largest_frame=round(settings.body_mb * 1_000_000),
+    )
     await listeners.start()
     stack.push_async_callback(listeners.stop)
     token = secrets.token_urlsafe(24)
