@@ -32,6 +32,7 @@ REST = [name for name in LEAST if name not in QUICK]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it forks")
 @pytest.mark.skipif(VARIABLE in os.environ, reason="it copies a database with its data folder")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("deeds", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
 def test_killed_at_each_statement_the_books_add_up(tmp_path: Path, deeds: list[str]) -> None:
     command = [sys.executable, "-m", "tests.billing.crashing", str(tmp_path), *deeds]
