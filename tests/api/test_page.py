@@ -7,15 +7,13 @@ import re
 
 import pytest
 
-from laterna.api.page import SITE, origin, policy
+from laterna.api.page import SITE, VIEWS, origin, policy
 from tests.api.conftest import Api, running
 
 FIRST_VIEW_BYTES = 200_000  # of compressed script
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/models", "/models/test/blank", "/models/test/blank/api", "/gallery", "/requests"]
-)
+@pytest.mark.parametrize("path", ["/", "/models/test/blank/api", *(view for view in VIEWS if "{" not in view)])
 def test_every_view_is_the_page(api: Api, path: str) -> None:
     with api.http(key=None, accept="text/html,*/*") as http:
         answer = http.get(path)

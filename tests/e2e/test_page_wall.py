@@ -94,7 +94,7 @@ def test_ten_thousand_pictures_are_scrolled_through_with_few_mounted(many: Serve
         seen, last = 0, page.locator(f".tile[aria-posinset='{COUNT}']")
         while not last.count():
             page.evaluate("scrollTo(0, document.body.scrollHeight)")
-            page.wait_for_function(f"+document.querySelector('.wall > :last-child').ariaPosInSet > {seen}")
+            expect(page.locator(".wall > :last-child")).not_to_have_attribute("aria-posinset", str(seen))
             mounted = page.locator(".tile")
             assert 0 < mounted.count() <= MOST_MOUNTED
             seen = int(mounted.last.get_attribute("aria-posinset") or 0)

@@ -18,6 +18,9 @@ const Playground = lazy(() => import("./models/playground"));
 const Gallery = lazy(() => import("./gallery/gallery"));
 const Requests = lazy(() => import("./requests/requests"));
 const OneRequest = lazy(() => import("./requests/one"));
+const Usage = lazy(() => import("./usage/usage"));
+const Settings = lazy(() => import("./settings/settings"));
+const Docs = lazy(() => import("./docs/docs"));
 const Operator = lazy(() => import("./operator/operator"));
 
 const BASE = new URL(document.baseURI).pathname.replace(/\/$/, "");
@@ -80,6 +83,15 @@ function Views() {
         <Requests />
       </Route>
       <Route path="/requests/:id">{(params) => <OneRequest key={params.id} id={params.id} />}</Route>
+      <Route path="/usage">
+        <Usage />
+      </Route>
+      <Route path="/settings">
+        <Settings />
+      </Route>
+      <Route path="/docs">
+        <Docs />
+      </Route>
       <Route path="/operator">
         <Operator />
       </Route>
@@ -109,11 +121,16 @@ function Header() {
         <Tab href="/models" icon="models" text="nav.models" />
         <Tab href="/gallery" icon="gallery" text="nav.gallery" />
         <Tab href="/requests" icon="requests" text="nav.requests" />
+        <Tab href="/usage" icon="usage" text="nav.usage" />
+        <Tab href="/docs" icon="docs" text="nav.docs" />
         {who?.operator && <Tab href="/operator" icon="operator" text="nav.operator" />}
       </nav>
       <div className="settings">
         <Languages />
         <Themes />
+        <Link href="/settings" className="icon-button" aria-label={t("nav.settings")} title={t("nav.settings")}>
+          <Icon name="key" />
+        </Link>
         <IconButton icon="out" label={t("nav.signOut")} onClick={signOut} />
       </div>
     </header>

@@ -18,6 +18,7 @@ from laterna.api.fal_realtime import FalRealtime
 from laterna.api.fal_run import FalRun
 from laterna.api.health import Health
 from laterna.api.hosts import Hosts
+from laterna.api.llms import Llms
 from laterna.api.measured import Measured
 from laterna.api.metrics import Metrics
 from laterna.api.openai import OpenAI
@@ -60,7 +61,7 @@ def routes(services: Services) -> list[BaseRoute]:
     """Those of every surface."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Llms, Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
         *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
         *(PlatformKeys, PlatformTenants),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),

@@ -25,7 +25,10 @@ from laterna.errors import FileNotFound
 from laterna.media.objects import new_key
 
 SITE = Path(__file__).with_name("site")  # what `npm run build` in web/ writes
-VIEWS = ("/models", "/models/{rest:path}", "/gallery", "/requests", "/requests/{id}", "/operator")
+VIEWS = (
+    *("/models", "/models/{rest:path}", "/gallery", "/requests", "/requests/{id}"),
+    *("/usage", "/settings", "/docs", "/operator"),
+)
 BASE = '<base href="/">'
 FOR_EVER = "public, max-age=31536000, immutable"  # an asset's name changes with its bytes
 _COMPRESSED = {".js", ".css", ".svg"}

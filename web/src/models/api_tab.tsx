@@ -1,42 +1,18 @@
 // The call that the form stands for, and what its fields mean.
 
-import { useState } from "react";
-
-import { CopyButton, Segmented } from "../parts/controls";
 import type { Field, Values } from "../form/schema";
 import { address } from "../talk/http";
 import { useText } from "../text/text";
 import { openApiPath } from "./catalogue";
-import { snippets, type Client } from "./snippets";
+import { Snippets } from "./snippet_box";
 
 export function ApiTab({ id, fields, input }: { id: string; fields: Field[]; input: Values }) {
   const { t } = useText();
-  const [client, setClient] = useState<Client>("python");
   const example = fields.find((field) => field.name === "prompt")?.schema.examples?.[0];
-  const made = snippets(id, input.prompt || !example ? input : { ...input, prompt: example });
-  const shown = made[client];
   return (
     <div className="api">
       <p className="muted">{t("api.lead")}</p>
-      <Segmented
-        label={t("api.language")}
-        value={client}
-        onChange={setClient}
-        options={(Object.keys(made) as Client[]).map((one) => ({ value: one, text: made[one].name }))}
-      />
-      <div className="code-box">
-        <CopyButton text={shown.code} />
-        <pre tabIndex={0} aria-label={shown.name} data-snippet={client}>
-          {shown.code}
-        </pre>
-      </div>
-      <p className="muted">{shown.file ? t("api.file", { file: shown.file }) : t("api.shell")}:</p>
-      <div className="code-box">
-        <CopyButton text={shown.run} />
-        <pre tabIndex={0} aria-label={t("api.shell")}>
-          {shown.run}
-        </pre>
-      </div>
+      <Snippets id={id} input={input.prompt || !example ? input : { ...input, prompt: example }} />
       <h2 className="section-head">{t("api.input")}</h2>
       <div className="scroll" tabIndex={0} role="region" aria-label={t("api.input")}>
         <table>
@@ -65,6 +41,10 @@ export function ApiTab({ id, fields, input }: { id: string; fields: Field[]; inp
       <p>
         <a href={address(openApiPath(id))} target="_blank" rel="noreferrer">
           {t("api.docs")}
+        </a>{" "}
+        ·{" "}
+        <a href={address(`models/${id}/llms.txt`)} target="_blank" rel="noreferrer">
+          {t("api.llms")}
         </a>
       </p>
     </div>

@@ -3,7 +3,7 @@
 import type { Values } from "../form/schema";
 import { SIZES } from "../form/schema";
 
-export type Client = "python" | "javascript" | "curl" | "openai";
+export type Client = "python" | "javascript" | "curl" | "openai" | "replicate";
 
 export interface Snippet {
   name: string; // of the client
@@ -18,6 +18,7 @@ export function snippets(endpoint: string, input: Values): Record<Client, Snippe
     javascript: { name: "JavaScript", file: "app.mjs", run: "laterna exec -- node app.mjs", code: javascript(endpoint, input) },
     curl: { name: "cURL", file: null, run: 'eval "$(laterna env)"', code: curl(endpoint, input) },
     openai: { name: "OpenAI", file: "app.py", run: "laterna exec -- python app.py", code: openai(endpoint, input) },
+    replicate: { name: "Replicate", file: "app.py", run: "laterna exec -- python app.py", code: replicate(endpoint, input) },
   };
 }
 
@@ -73,6 +74,20 @@ ${named.join("\n")}
 )
 for image in made.data:
     print(image.url)
+`;
+}
+
+// Replicate's names have one slash.
+function replicate(endpoint: string, input: Values): string {
+  const [owner, ...rest] = endpoint.split("/");
+  return `import replicate  # pip install replicate
+
+made = replicate.run(
+    ${JSON.stringify(`${owner}/${rest.join("-")}`)},
+    input=${pythonValue(input, 4)},
+)
+for file in made:
+    print(file.url)
 `;
 }
 

@@ -2,7 +2,10 @@
 
 // Saves it under its own name; a link alone would open it instead, as the server shows plain pictures where they are.
 export async function download(url: string, name: string): Promise<void> {
-  const blob = await (await fetch(url)).blob();
+  save(await (await fetch(url)).blob(), name);
+}
+
+export function save(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;

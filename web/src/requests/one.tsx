@@ -12,9 +12,11 @@ import { get, post, send } from "../talk/http";
 import type { Detail, OneRequest } from "../talk/types";
 import { useText } from "../text/text";
 import { mark } from "../models/share";
+import { Deliveries } from "./deliveries";
 import { Standing } from "./standing";
 import { Timeline } from "./timeline";
 
+const SELDOM = 5000; // ms between looks at a webhook that is to be told
 const LOOK = 1000; // ms between looks at one that is under way
 
 export default function OneRequestView({ id }: { id: string }) {
@@ -29,6 +31,7 @@ export default function OneRequestView({ id }: { id: string }) {
     queryKey: ["request", id, "detail", one.data?.outcome, one.data?.attempts],
     queryFn: ({ signal }) => get<Detail>(`platform/v1/models/requests/${encodeURIComponent(id)}`, signal),
     enabled: one.isSuccess,
+    refetchInterval: (query) => (query.state.data?.webhook?.next_at ? SELDOM : false),
   });
   return (
     <>
@@ -72,6 +75,11 @@ function Shown({ one, detail }: { one: OneRequest; detail: Detail | undefined })
           <Section title={t("requests.timeline")}>
             {detail ? <Timeline one={one} attempts={detail.attempts} /> : <Loading />}
           </Section>
+          {detail?.webhook && (
+            <Section title={t("hook.title")}>
+              <Deliveries id={one.request_id} hook={detail.webhook} />
+            </Section>
+          )}
           <Section title={t("requests.log")}>
             <Log one={one} />
           </Section>

@@ -142,7 +142,15 @@ export interface Attempt {
   timeline: Span[];
 }
 
+export interface Webhook {
+  url: string;
+  delivered_at: string | null;
+  next_at: string | null; // of the next try; absent: none will come
+  tries: { time: string; status: number | null; error: string | null; milliseconds: number }[];
+}
+
 export interface Detail {
+  webhook: Webhook | null; // absent: nobody is told
   attempts: Attempt[];
   usage: { attempt: number; outcome: string; stage: string; calls: number; device_seconds: number; amount: number; currency: string }[];
 }
@@ -181,4 +189,60 @@ export interface Floor {
   };
   problem: string | null;
   error?: { type: string; message: string };
+}
+
+export interface UsedRow {
+  time: string;
+  endpoint_id: string;
+  api_key_id: string | null;
+  key: string | null; // its name; absent: the server itself asked
+  requests: number;
+  unit: string;
+  unit_price: number;
+  quantity: number;
+  device_seconds: number;
+  cost: number;
+  currency: string;
+}
+
+// Amounts are exact decimals in text.
+export interface Purse {
+  currency: string;
+  credit: string;
+  held: string;
+  spent_this_month: string;
+  monthly: string | null; // absent: no limit
+  warn_at: string | null;
+  warned: boolean;
+  prepaid: boolean;
+}
+
+export interface Billing {
+  purses: Purse[];
+}
+
+export interface ApiKey {
+  key_id: string;
+  alias: string;
+  scope: string;
+  created_at: string;
+  last_used_at: string | null;
+  expires_at: string | null;
+  models: string[]; // patterns of endpoint ids
+  realtime: boolean;
+}
+
+export interface NewKey {
+  key_id: string;
+  key: string; // shown once
+}
+
+export type Limit = "concurrency" | "queue_length" | "rate_per_minute" | "storage_bytes";
+
+export interface Limits {
+  tenant: string;
+  limits: Record<Limit, number | null>;
+  use: Record<Limit, number>;
+  share: { weight: number; fraction: number };
+  queue: { place: number | null; tenants: number };
 }

@@ -20,8 +20,10 @@ export interface Text {
   number: (n: number, digits?: number) => string;
   percent: (part: number) => string;
   seconds: (s: number) => string;
-  money: (amount: number, currency: string) => string;
+  amount: (amount: number, currency: string) => string; // of money
+  money: (amount: number, currency: string) => string; // a price: nothing is free
   time: (iso: string) => string;
+  day: (date: string) => string; // YYYY-MM-DD
   ago: (iso: string) => string;
   bytes: (n: number) => string;
 }
@@ -74,16 +76,17 @@ function speak(language: Language): Omit<Text, "language" | "setLanguage"> {
     const n = s / (unit === "minute" ? 60 : 3600);
     return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: 1 }).format(n);
   };
+  const amount = (n: number, currency: string) =>
+    new Intl.NumberFormat(language, { style: "currency", currency, ...(n === 0 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 4 }) }).format(n);
   return {
     t,
     known: (key, otherwise) => (key in texts ? texts[key as Key] : otherwise),
     number,
     seconds,
     percent: (part) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(part),
-    money: (amount, currency) =>
-      amount === 0
-        ? t("common.free")
-        : new Intl.NumberFormat(language, { style: "currency", currency, maximumSignificantDigits: 4 }).format(amount),
+    amount,
+    money: (price, currency) => (price === 0 ? t("common.free") : amount(price, currency)),
+    day: (date) => new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" }).format(new Date(`${date}T00:00Z`)),
     time: (iso) => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(iso)),
     ago: (iso) => ago(language, (Date.parse(iso) - Date.now()) / 1000),
     bytes: (n) => {
@@ -97,5 +100,5 @@ function ago(language: Language, seconds: number): string {
   const format = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
   const units = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const;
   const found = units.find(([, size]) => Math.abs(seconds) >= size);
-  return found ? format.format(Math.round(seconds / found[1]), found[0]) : format.format(Math.round(Math.min(seconds, 0)), "second");
+  return found ? format.format(Math.round(seconds / found[1]), found[0]) : format.format(Math.round(seconds < 5 ? Math.min(seconds, 0) : seconds), "second");
 }
