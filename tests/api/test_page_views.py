@@ -16,7 +16,7 @@ def get(api: Api, path: str, key: str | None = "") -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("path", ["session", "speeds", "pictures", "requests", "requests/x"])
+@pytest.mark.parametrize("path", ["session", "speeds", "loras", "pictures", "requests", "requests/x"])
 def test_nothing_is_told_without_a_key(api: Api, path: str) -> None:
     with api.http(key=None) as http:
         assert http.get(f"/api/page/{path}").status_code == 401
@@ -35,6 +35,16 @@ def test_an_estimate_prices_what_the_form_says(api: Api) -> None:
         wrong = http.post("/api/page/estimate/test/blank", json={"prompt": "x", "num_images": 99})
     assert answer.json()["price"] == {"amount": 0.003, "currency": "USD"}
     assert (wrong.status_code, wrong.json()["detail"][0]["loc"]) == (422, ["body", "num_images"])
+
+
+def test_loras_to_pick_are_the_operators_and_those_that_were_used(api: Api) -> None:
+    folder = api.settings.loras
+    folder.mkdir(exist_ok=True)
+    for name in ("ink.safetensors", "no name.safetensors", "ink.txt"):
+        (folder / name).write_bytes(b"")
+    api.done(prompt="with one", loras=[{"path": "owner/used"}])
+    assert get(api, "loras")["loras"] == ["laterna/ink", "owner/used"]
+    assert get(api, "loras", api.stranger())["loras"] == ["laterna/ink"]
 
 
 def test_the_gallery_has_every_picture_once_newest_first(api: Api) -> None:

@@ -49,6 +49,7 @@ SERVED: dict[str, dict[str, str]] = {
     "/api/page/live": {"WEBSOCKET": TOKEN},
     "/api/page/speeds": {"GET": READ},
     "/api/page/estimate/{endpoint:path}": {"POST": READ},
+    "/api/page/loras": {"GET": READ},
     "/api/page/pictures": {"GET": READ},
     "/api/page/requests": {"GET": READ},
     "/api/page/requests/{request_id}": {"GET": READ},

@@ -54,6 +54,16 @@ async def test_beats_become_pulses_and_everything_is_handed_on() -> None:
     assert hearer.said[-1] == "a"
 
 
+async def test_how_far_predictions_were_off_is_told_of_models_that_are_known() -> None:
+    hearer, estimates = Heard(), Estimates({})
+    shown = floor(hearer, {"a": Window(worker="a")}, estimates, ManualClock())
+    await shown.heard("a", Beat(leases=[], resident=[], observed=[seen(2, 0.25)]))
+    for _ in range(9):
+        estimates.learn("a", seen(2, 0.25))
+    await shown.heard("a", Beat(leases=[], resident=[], observed=[seen(2, 0.5), seen(2, 0.125)]))
+    assert [pulse.missed_s for pulse in shown.devices()[0].pulses] == [0.0, 0.375]
+
+
 async def test_what_is_in_hand_is_told_with_its_progress_in_order() -> None:
     estimates, window = Estimates({}), Window(worker="a")
     for name, created in (("late", 2), ("early", 1)):

@@ -272,6 +272,7 @@ def test_every_view_is_accessible(browser: Browser, server: Server, look: str) -
 
 def test_a_keyboard_reaches_everything(visit: Visit) -> None:
     page = visit.sign_in("/models/test/blank")
+    expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
     page.locator("body").press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")

@@ -1,11 +1,11 @@
-"""The gallery with ten thousand pictures: all can be reached, and few are mounted at any moment."""
+"""The gallery with a thousand pictures, or ten: all can be reached, and few are mounted at any moment."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.e2e.browser import launched, visiting
 from tests.e2e.conftest import Server, start
 
-COUNT = 10_000
+COUNTS = (1_000, pytest.param(10_000, marks=pytest.mark.slow))
 COLOURS = 50
 MOST_MOUNTED = 300
 
@@ -36,14 +36,14 @@ def picture(number: int) -> bytes:
     return data.getvalue()
 
 
-async def fill(folder: Path) -> None:
+async def fill(folder: Path, pictures: int) -> None:
     """One request that made them all, as a worker would have said it."""
     settings, clock = Settings(data=folder), SystemClock()
     store = await Store.open(settings)
     media, requests = MediaStore(settings.media), Requests(store, clock, settings)
     await Keys(store, clock).ensure_first(settings.key_file)
     card, endpoint = Catalog.load(settings.cards_folder).endpoint("laterna/sprite")
-    job = TextToImage(prompt="one of many", width=64, height=64, steps=1, sampler="euler", seed=1, count=COUNT)
+    job = TextToImage(prompt="one of many", width=64, height=64, steps=1, sampler="euler", seed=1, count=pictures)
     await requests.submit(
         Submission(
             tenant=DEFAULT_TENANT,
@@ -57,7 +57,7 @@ async def fill(folder: Path) -> None:
     (leased,) = await requests.lease("cpu", 1)
     made = [picture(number) for number in range(COLOURS)]
     artifacts = []
-    for index in range(COUNT):
+    for index in range(pictures):
         key, data = new_key(), made[index % COLOURS]
         await media.put(key, data)
         digest = hashlib.sha256(data).hexdigest()
@@ -78,20 +78,27 @@ async def fill(folder: Path) -> None:
     await store.close()
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("many")
-    asyncio.run(fill(folder))
-    server = start(folder)
-    yield server
-    assert server.stop() == 0
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Callable[[int], Server]]:
+    """Starts a server that has so many pictures."""
+    started: list[Server] = []
+
+    def begin(pictures: int) -> Server:
+        asyncio.run(fill(tmp_path, pictures))
+        started.append(start(tmp_path))
+        return started[0]
+
+    yield begin
+    assert [server.stop() for server in started] == [0]
 
 
-def test_ten_thousand_pictures_are_scrolled_through_with_few_mounted(many: Server) -> None:
+@pytest.mark.parametrize("count", COUNTS)
+def test_all_pictures_are_scrolled_through_with_few_mounted(filled: Callable[[int], Server], count: int) -> None:
+    many = filled(count)
     with launched() as browser, visiting(browser, many) as visit:
         page = visit.sign_in("/gallery")
         expect(page.locator(".tile").first).to_be_visible()
-        seen, last = 0, page.locator(f".tile[aria-posinset='{COUNT}']")
+        seen, last = 0, page.locator(f".tile[aria-posinset='{count}']")
         while not last.count():
             page.evaluate("scrollTo(0, document.body.scrollHeight)")
             expect(page.locator(".wall > :last-child")).not_to_have_attribute("aria-posinset", str(seen))

@@ -149,6 +149,7 @@ def _pulse(pulse: Pulse) -> dict[str, Any]:
         "busy_seconds": pulse.busy_s,
         "calls": pulse.calls,
         "samples": pulse.samples,
+        "missed_seconds": pulse.missed_s,
     }
 
 

@@ -6,7 +6,9 @@ changes, and `page_bodies`, which says it in JSON.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -22,6 +24,7 @@ from laterna.api.page_callers import live_token
 from laterna.api.services import Services
 from laterna.billing.quotes import quote
 from laterna.catalog.card import Card, Endpoint
+from laterna.contracts.loras import OWN, OWNER
 from laterna.errors import InvalidInput, Problem
 from laterna.requests.pictures import PictureFilter
 from laterna.requests.requests import Filter, RequestView
@@ -29,6 +32,7 @@ from laterna.store.states import OUTCOMES, STATES
 from laterna.tenants.caller import READ
 
 PAGE = 60  # items of a list, unless asked for fewer or more
+LORAS_OF = 200  # latest pictures, whose LoRAs are offered again
 LONGEST_WORDS = 200  # characters
 
 
@@ -44,6 +48,7 @@ class PageViews:
             Route("/api/page/token", self.token, methods=["POST"]),
             Route("/api/page/speeds", self.speeds, methods=["GET"]),
             Route("/api/page/estimate/{endpoint:path}", self.estimate, methods=["POST"]),
+            Route("/api/page/loras", self.loras, methods=["GET"]),
             Route("/api/page/pictures", self.pictures, methods=["GET"]),
             Route("/api/page/requests", self.requests, methods=["GET"]),
             Route("/api/page/requests/{request_id}", self.request, methods=["GET"]),
@@ -83,6 +88,14 @@ class PageViews:
             "eta": eta_body(self._services.floor.would_take(caller.tenant, card.id, job)),
         }
         return JSONResponse(body)
+
+    async def loras(self, request: Request) -> Response:
+        """LoRAs to pick from: those that the operator laid here, then those of the tenant's latest pictures."""
+        caller = await caller_of(request, self._services, scope=READ)
+        page = await self._services.requests.pictures(caller.tenant, PictureFilter(), None, LORAS_OF)
+        used = [lora.path for one in page.items if one.generation is not None for lora in one.generation.loras]
+        own = await asyncio.to_thread(own_loras, self._services.settings.loras)
+        return JSONResponse({"loras": list(dict.fromkeys((*own, *used)))})
 
     async def pictures(self, request: Request) -> Response:
         """The gallery: a page of what was generated, newest first."""
@@ -133,6 +146,12 @@ class PageViews:
 
 def _all_of(cards: Any) -> list[tuple[Card, Endpoint]]:
     return [(card, endpoint) for card in cards for endpoint in card.endpoints]
+
+
+def own_loras(folder: Path) -> list[str]:
+    """The paths that name what lies in the folder."""
+    names = sorted(f"{OWNER}/{path.stem}" for path in folder.glob("*.safetensors"))
+    return [name for name in names if OWN.fullmatch(name)]
 
 
 def _outputs(view: RequestView, cdn: str) -> list[dict[str, Any]]:

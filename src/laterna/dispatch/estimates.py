@@ -42,6 +42,13 @@ class Estimates:
             return costs.request_seconds(model, work_tokens(job), job.steps, job.count)
         return self.typical(model, job) or CostModel().request_seconds(model, work_tokens(job), job.steps, job.count)
 
+    def call_seconds(self, worker: str, seen: Observation) -> float | None:
+        """What a call like that is predicted to take there; None where the model never ran on it."""
+        costs = self._costs.get(worker)
+        if costs is None or not costs.knows(seen.model):
+            return None
+        return costs.call_seconds(seen.model, seen.stage, seen.tokens, seen.batch, seen.adapters, seen.skipped)
+
     def typical(self, model: str, job: Generation) -> float | None:
         """The same on the average device that knows the model; None where none does."""
         known = [costs for costs in self._costs.values() if costs.knows(model)]

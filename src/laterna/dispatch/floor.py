@@ -30,6 +30,7 @@ class Pulse:
     busy_s: float  # seconds of device calls
     calls: int
     samples: int  # in those calls together
+    missed_s: float  # by how much their predictions were off, above or below, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class Floor:
         if isinstance(message, Beat):
             heard = self._heard.setdefault(worker, _Heard())
             heard.call = message.call
-            heard.pulses.append(_pulse(message, self._clock.now_us()))
+            missed_s = sum(self._missed_s(worker, seen) for seen in message.observed)
+            heard.pulses.append(_pulse(message, missed_s, self._clock.now_us()))
             for seen in message.observed:
                 _count(worker, seen)
         await self._hearer.heard(worker, message)
@@ -103,6 +105,11 @@ class Floor:
         """When a request of normal priority would be done if it came now; None for a model that never ran here."""
         return self._etas.would_take(tenant, card_id, job)
 
+    def _missed_s(self, worker: str, seen: Observation) -> float:
+        """How far the cost model is off, as it stands before it learns of the call; nothing for a model new to it."""
+        predicted_s = self._estimates.call_seconds(worker, seen)
+        return 0.0 if predicted_s is None else abs(predicted_s - seen.device_ns / 1e9)
+
     def _device(self, window: Window) -> Device:
         heard = self._heard.get(window.worker, _Heard())
         return Device(
@@ -116,12 +123,13 @@ class Floor:
         ]
 
 
-def _pulse(beat: Beat, now_us: int) -> Pulse:
+def _pulse(beat: Beat, missed_s: float, now_us: int) -> Pulse:
     return Pulse(
         time_us=now_us,
         busy_s=sum(seen.device_ns for seen in beat.observed) / 1e9,
         calls=len(beat.observed),
         samples=sum(seen.batch for seen in beat.observed),
+        missed_s=missed_s,
     )
 
 

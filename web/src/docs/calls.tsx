@@ -20,19 +20,17 @@ export function Calls({ id }: { id: string }) {
     ["GET /platform/v1/limits", "calls.limits"],
   ];
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={t("docs.calls")}>
-      <table>
-        <tbody>
-          {calls.map(([call, about]) => (
-            <tr key={call}>
-              <th scope="row">
-                <code>{call}</code>
-              </th>
-              <td>{t(about)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <table className="stacked">
+      <tbody>
+        {calls.map(([call, about]) => (
+          <tr key={call}>
+            <th scope="row">
+              <code>{call}</code>
+            </th>
+            <td>{t(about)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }

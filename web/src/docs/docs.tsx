@@ -66,29 +66,27 @@ function Reference({ models }: { models: Model[] }) {
     </a>
   );
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={t("docs.models")}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">{t("meta.model")}</th>
-            <th scope="col">{t("models.kind")}</th>
-            <th scope="col">{t("docs.texts")}</th>
+    <table className="stacked">
+      <thead>
+        <tr>
+          <th scope="col">{t("meta.model")}</th>
+          <th scope="col">{t("models.kind")}</th>
+          <th scope="col">{t("docs.texts")}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {models.map(({ endpoint_id: id, metadata }) => (
+          <tr key={id}>
+            <th scope="row">
+              <Link href={`/models/${id}/api`}>{metadata.display_name}</Link> <span className="id">{id}</span>
+            </th>
+            <td>{known(`category.${metadata.category}`, metadata.category)}</td>
+            <td>
+              {out(openApiPath(id), "OpenAPI", id)} · {out(`models/${id}/llms.txt`, "llms.txt", id)}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {models.map(({ endpoint_id: id, metadata }) => (
-            <tr key={id}>
-              <th scope="row">
-                <Link href={`/models/${id}/api`}>{metadata.display_name}</Link> <span className="id">{id}</span>
-              </th>
-              <td>{known(`category.${metadata.category}`, metadata.category)}</td>
-              <td>
-                {out(openApiPath(id), "OpenAPI", id)} · {out(`models/${id}/llms.txt`, "llms.txt", id)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -1,6 +1,6 @@
 // Pictures that a model starts from: dropped, pasted or chosen, and stored by this server.
 
-import { useState, type ClipboardEvent, type DragEvent } from "react";
+import { useEffect, useRef, useState, type DragEvent } from "react";
 
 import { IconButton } from "../parts/controls";
 import { Icon } from "../parts/icons";
@@ -44,10 +44,13 @@ function Drop(props: { value: string | undefined; onChange: (url: string | undef
       setBusy(false);
     }
   };
+  usePasted(props.value ? null : take);
   const drop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
-    void take(event.dataTransfer.files[0]);
+    const link = event.dataTransfer.getData("text/uri-list");
+    if (event.dataTransfer.files.length > 0) void take(event.dataTransfer.files[0]);
+    else if (/^https?:/.test(link)) props.onChange(link.split("\n")[0]!.trim()); // a picture dragged from a page
   };
   if (props.value) {
     return (
@@ -64,7 +67,6 @@ function Drop(props: { value: string | undefined; onChange: (url: string | undef
         onDragOver={(event) => (event.preventDefault(), setOver(true))}
         onDragLeave={() => setOver(false)}
         onDrop={drop}
-        onPaste={(event: ClipboardEvent) => void take(event.clipboardData.files[0])}
       >
         <input
           type="file"
@@ -83,4 +85,20 @@ function Drop(props: { value: string | undefined; onChange: (url: string | undef
       )}
     </>
   );
+}
+
+// A picture that is pasted anywhere in the view goes into the first field that is free.
+function usePasted(take: ((file: File) => Promise<void>) | null): void {
+  const latest = useRef(take);
+  latest.current = take;
+  useEffect(() => {
+    const pasted = (event: ClipboardEvent) => {
+      const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+      if (!file || !latest.current || event.defaultPrevented) return;
+      event.preventDefault();
+      void latest.current(file);
+    };
+    document.addEventListener("paste", pasted);
+    return () => document.removeEventListener("paste", pasted);
+  }, []);
 }

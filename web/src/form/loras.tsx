@@ -1,10 +1,12 @@
 // LoRAs: where each is, how strongly it acts, or a file of the user's.
 
-import { useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { useId, useState } from "react";
 
-import { IconButton } from "../parts/controls";
+import { IconButton, Select } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { useReason } from "../parts/states";
+import { get } from "../talk/http";
 import { upload } from "../talk/uploads";
 import { useText } from "../text/text";
 import type { FieldProps } from "./form";
@@ -16,6 +18,8 @@ interface Lora {
 
 export function LorasField({ field, value, onChange }: FieldProps) {
   const { t } = useText();
+  const list = useId();
+  const known = useQuery({ queryKey: ["loras"], queryFn: async ({ signal }) => (await get<{ loras: string[] }>("api/page/loras", signal)).loras });
   const [error, setError] = useState<unknown>(null);
   const reason = useReason(error);
   const loras: Lora[] = value ?? [];
@@ -31,11 +35,17 @@ export function LorasField({ field, value, onChange }: FieldProps) {
   };
   return (
     <div className="loras">
+      <datalist id={list}>
+        {known.data?.map((path) => (
+          <option key={path} value={path} />
+        ))}
+      </datalist>
       {loras.map((lora, at) => (
         <div key={at} className="lora">
           <input
             type="text"
             value={lora.path}
+            list={list}
             placeholder={t("form.lora.path")}
             aria-label={`${t("form.lora.path")} ${at + 1}`}
             onChange={(event) => set(at, { path: event.target.value })}
@@ -55,6 +65,14 @@ export function LorasField({ field, value, onChange }: FieldProps) {
       ))}
       {loras.length < (field.schema.maxItems ?? 8) && (
         <div className="buttons">
+          {known.data?.some((path) => !loras.some((one) => one.path === path)) && (
+            <Select
+              label={t("form.lora.pick")}
+              value=""
+              onChange={(path) => onChange([...loras, { path, scale: 1 }])}
+              options={[{ value: "", text: t("form.lora.pick") }, ...known.data.filter((path) => !loras.some((one) => one.path === path)).map((path) => ({ value: path, text: shortened(path) }))]}
+            />
+          )}
           <button type="button" className="button small" onClick={() => onChange([...loras, { path: "", scale: 1 }])}>
             <Icon name="plus" /> {t("form.add")}
           </button>
@@ -71,4 +89,9 @@ export function LorasField({ field, value, onChange }: FieldProps) {
       )}
     </div>
   );
+}
+
+// Its own name, without where it lies.
+function shortened(path: string): string {
+  return path.startsWith("http") ? path.split("/").at(-1)! : path;
 }

@@ -14,6 +14,7 @@ import { get, send } from "../talk/http";
 import { useSession } from "../talk/session";
 import type { OneRequest, Picture } from "../talk/types";
 import { useText } from "../text/text";
+import { useTarget } from "../models/catalogue";
 import { mark } from "../models/share";
 
 interface DetailsProps {
@@ -59,6 +60,8 @@ function Tools({ picture, onLeave }: { picture: Picture; onLeave: () => void }) 
   const { t } = useText();
   const copy = useCopy();
   const [, go] = useLocation();
+  const target = useTarget();
+  const use = () => (onLeave(), go(`/models/${target}${mark({ image_url: picture.url })}`));
   const reuse = async () => {
     const { input } = await get<OneRequest>(`api/page/requests/${picture.request_id}`);
     onLeave();
@@ -75,6 +78,7 @@ function Tools({ picture, onLeave }: { picture: Picture; onLeave: () => void }) 
         onClick={() => void copyPicture(picture.url).then(() => toast(t("common.copied")), () => toast(t("common.failed")))}
       />
       <IconButton icon="link" label={t("play.link")} onClick={() => copy(picture.url)} />
+      {target && <IconButton icon="image" label={t("play.useAsInput")} onClick={use} />}
       <button type="button" className="button" onClick={() => void reuse().catch(() => toast(t("common.failed")))}>
         <Icon name="again" /> {t("gallery.reuse")}
       </button>

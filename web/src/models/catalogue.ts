@@ -37,6 +37,12 @@ export function useSpeeds() {
   return useQuery({ queryKey: ["speeds"], queryFn: ({ signal }) => get<Record<string, number | null>>("api/page/speeds", signal), staleTime: 30_000 });
 }
 
+// Where a picture of another model's can be begun with: the first that starts from pictures, if there is one.
+export function useTarget(): string | null {
+  const models = useModels().data ?? [];
+  return models.find((model) => model.metadata.category.startsWith("image-to-"))?.endpoint_id ?? null;
+}
+
 export const openApiPath = (endpoint: string) => `api/openapi/queue/openapi.json?endpoint_id=${encodeURIComponent(endpoint)}`;
 
 export function useOpenApi(endpoint: string) {

@@ -1,7 +1,7 @@
 // Where pictures appear: an invitation before, the sharpening preview while it runs, the results after.
 
 import { useEffect, useState } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 
 import { IconButton, useCopy } from "../parts/controls";
 import { Icon } from "../parts/icons";
@@ -10,9 +10,9 @@ import { Empty, useReason } from "../parts/states";
 import { toast } from "../parts/toast";
 import { useText } from "../text/text";
 import type { Field } from "../form/schema";
-import { examples } from "./catalogue";
+import { examples, useTarget } from "./catalogue";
 import { isOver, type Output, type Run } from "./runs";
-import { shareLink } from "./share";
+import { mark, shareLink } from "./share";
 
 const SOFTEST = 14; // pixels of blur before the first step
 
@@ -179,6 +179,9 @@ function Result(props: { output: Output; label: string; fields: Field[]; onUse: 
   const { output, label } = props;
   const name = output.file_name ?? "picture";
   const image = props.fields.find((field) => field.kind === "image");
+  const target = useTarget();
+  const [, go] = useLocation();
+  const use = () => (image ? props.onUse(image.name, output.url) : go(`/models/${target}${mark({ image_url: output.url })}`));
   const take = async (work: Promise<void>, done: string) => {
     await work.then(() => toast(done), () => toast(t("common.failed")));
   };
@@ -189,7 +192,7 @@ function Result(props: { output: Output; label: string; fields: Field[]; onUse: 
         <IconButton icon="download" label={t("common.download")} onClick={() => void download(output.url, name)} />
         <IconButton icon="copy" label={t("play.copyPicture")} onClick={() => void take(copyPicture(output.url), t("common.copied"))} />
         {!output.url.startsWith("data:") && <IconButton icon="link" label={t("play.link")} onClick={() => copy(output.url)} />}
-        {image && <IconButton icon="image" label={t("play.useAsInput")} onClick={() => props.onUse(image.name, output.url)} />}
+        {(image ?? target) && <IconButton icon="image" label={t("play.useAsInput")} onClick={use} />}
       </figcaption>
     </figure>
   );

@@ -62,7 +62,8 @@ function DeviceCard({ device }: { device: Device }) {
   const { t, known, bytes, percent, number, seconds } = useText();
   const shares = busyShares(device);
   const busy = shares.length ? shares.reduce((sum, one) => sum + one, 0) / shares.length : 0;
-  const latest = device.pulses.at(-1);
+  const batches = device.pulses.slice(1).map(({ calls, samples }) => (calls > 0 ? samples / calls : 0));
+  const right = accuracy(device);
   const stage = device.call && known(`play.stage.${device.call.stage}`, device.call.stage);
   return (
     <article className="device">
@@ -75,11 +76,16 @@ function DeviceCard({ device }: { device: Device }) {
           <span className="muted">{t("op.busy")}</span>
           <Spark values={shares} most={1} label={t("op.busyChart", { n: percent(busy) })} />
         </div>
+        <div className="gauge">
+          <span className="figure">{number(batches.at(-1) ?? 0)}</span>
+          <span className="muted">{t("op.batch")}</span>
+          <Spark values={batches} most={Math.max(...batches, 1)} label={t("op.batchChart", { n: Math.max(...batches, 0) })} />
+        </div>
         <Facts>
           <Fact name={t("op.now")}>
             {!device.ready ? t("op.starting") : device.call ? t("op.call", { stage: stage!, model: device.call.model }) : t("op.idle")}
           </Fact>
-          <Fact name={t("op.batch")}>{latest && latest.calls > 0 ? number(latest.samples / latest.calls) : "–"}</Fact>
+          <Fact name={t("op.accuracy")}>{right === null ? "–" : percent(right)}</Fact>
           <Fact name={t("op.resident")}>{device.resident.join(", ") || t("op.none")}</Fact>
           {device.memory_bytes !== null && <Fact name={t("op.memory")}>{bytes(device.memory_bytes)}</Fact>}
         </Facts>
@@ -122,6 +128,13 @@ function busyShares({ pulses }: Device): number[] {
     const since = (Date.parse(pulse.at) - Date.parse(pulses[at]!.at)) / 1000;
     return since > 0 ? Math.min(1, pulse.busy_seconds / since) : 0;
   });
+}
+
+// How much of the predicted time of the latest calls came true; null while none is known.
+function accuracy({ pulses }: Device): number | null {
+  const busy = pulses.reduce((sum, one) => sum + one.busy_seconds, 0);
+  const missed = pulses.reduce((sum, one) => sum + one.missed_seconds, 0);
+  return busy > 0 ? Math.max(0, 1 - missed / busy) : null;
 }
 
 function Queue({ floor }: { floor: Floor }) {

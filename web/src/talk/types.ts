@@ -163,7 +163,7 @@ export interface Device {
   memory_bytes: number | null;
   resident: string[];
   call: { model: string; stage: string; seconds: number } | null;
-  pulses: { at: string; busy_seconds: number; calls: number; samples: number }[];
+  pulses: { at: string; busy_seconds: number; calls: number; samples: number; missed_seconds: number }[];
   work: {
     request_id: string;
     tenant: string;
