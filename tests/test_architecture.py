@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "queue",
         "billing",
     },
-    "cli": {"server", "catalog", "tls", "api", "store", "dispatch", "scheduler", "simulation"},
+    "cli": {"server", "catalog", "tls", "media", "api", "store", "dispatch", "scheduler", "simulation"},
     "models": set(),
 }
 TORCH = {"samplers", "compiler", "lora", "families", "engine", "worker"}

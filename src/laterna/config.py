@@ -98,6 +98,11 @@ class Settings:
         return self.data / "loras"
 
     @property
+    def signatory(self) -> Path:
+        """The key that outputs are signed with."""
+        return self.data / "provenance"
+
+    @property
     def key_file(self) -> Path:
         return self.data / "key"
 

@@ -27,6 +27,7 @@ def test_run_saves_a_picture_and_prints_its_name(server: Server, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(file)
     assert picture(file) == ("PNG", (64, 64))
+    assert laterna(server.data, "verify", str(file)).returncode == 0, "it is signed by that server"
 
 
 def test_run_saves_each_of_several_pictures(server: Server, tmp_path: Path) -> None:

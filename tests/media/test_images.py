@@ -11,7 +11,7 @@ from PIL import Image
 
 from laterna.errors import ImageTooLarge, MediaError
 from laterna.media.images import CONTENT_TYPES, MAX_PIXELS, Picture, decode_image, encode_image
-from laterna.media.provenance import GENERATED, SOFTWARE
+from laterna.media.provenance import GENERATED, SOFTWARE, Provenance
 from laterna.media.sniff import sniff
 
 RNG = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def test_png_keeps_every_pixel(height: int, width: int, seed: int) -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_comes_back(kind: str) -> None:
     pixels = smooth(60, 90)
-    data, content_type = encode_image(pixels, kind, model="laterna/sprite", created_us=CREATED_US, seed=7)
+    data, content_type = encode_image(pixels, kind, Provenance(model="laterna/sprite", created_us=CREATED_US, seed=7))
     assert sniff(data) == content_type == CONTENT_TYPES[kind]
     assert np.abs(decode(data).astype(int) - pixels).max() <= 8
     assert decode(data).dtype == np.uint8
@@ -61,7 +61,7 @@ def test_every_format_comes_back(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_picture_says_that_it_was_generated(kind: str) -> None:
-    data, _ = encode_image(smooth(8, 8), kind, model='a/b<&">é', created_us=CREATED_US, seed=2**40)
+    data, _ = encode_image(smooth(8, 8), kind, Provenance(model='a/b<&">é', created_us=CREATED_US, seed=2**40))
     fields = xmp_of(data)
     assert fields[EXT + "DigitalSourceType"] == GENERATED
     assert fields[EXT + "AISystemUsed"] == 'a/b<&">é'
@@ -178,7 +178,8 @@ def test_the_limit_is_the_callers() -> None:
 
 
 VICTIMS = [saved(Image.fromarray(smooth(24, 24)), kind) for kind in ("png", "jpeg", "webp", "gif")]
-VICTIMS += [encode_image(smooth(24, 24), kind, model="m", created_us=CREATED_US, seed=1)[0] for kind in FORMATS]
+KNOWN = Provenance(model="m", created_us=CREATED_US, seed=1)
+VICTIMS += [encode_image(smooth(24, 24), kind, KNOWN)[0] for kind in FORMATS]
 
 
 @given(

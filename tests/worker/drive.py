@@ -27,6 +27,7 @@ class Driven:
     """One process, and all that it said."""
 
     def __init__(self, folder: Path, **places: Any) -> None:
+        self.folder = folder
         self.media = folder / "media"
         self.costs = folder / "costs-cpu.json"
         self.heard: list[FromWorker] = []

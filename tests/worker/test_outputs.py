@@ -16,6 +16,7 @@ from laterna.engine.run import Run
 from laterna.media.images import decode_image
 from laterna.media.objects import MediaStore
 from laterna.worker.outputs import Outputs
+from tests.media.carriers import us
 from tests.media.test_safety import FLAGGED
 from tests.worker.drive import order
 
@@ -46,7 +47,7 @@ class Bench:
         self.media = Brittle(folder, failures)
         self.said: list[FromWorker] = []
         self.broken: list[Run] = []
-        self.outputs = Outputs(self.media, self.said.append, lambda run, _: self.broken.append(run))
+        self.outputs = Outputs(self.media, us().manifests, self.said.append, lambda run, _: self.broken.append(run))
         self.runs = [
             Run(order=order(str(n), count=count), pictures_left=count, started_ns=1) for n, count in enumerate(counts)
         ]

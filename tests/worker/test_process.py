@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from PIL import Image
 
 from laterna.contracts.messages import Beat, Cancel, Failed, Finished, Progress, Ready, Stop, Watch
 from laterna.errors import ExecutionError
+from laterna.media.marks import marks_of
 from laterna.media.objects import MediaStore
+from laterna.media.signatory import authority
 from laterna.scheduler.policy import LARGEST_BATCH
 from tests.worker.drive import PATIENCE_SECONDS, Driven, order, worker
 
@@ -45,6 +48,30 @@ def test_pictures_are_stored_as_reported(shared: Driven) -> None:
             assert (picture.size, picture.format) == ((72, 64), "PNG")
             colours.add(picture.getpixel((0, 0)))
     assert len(colours) == 2, "each is its own seed's"
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
+def test_whatever_leaves_says_that_it_was_generated_and_no_word_of_the_prompt(
+    shared: Driven, tmp_path: Path, image_format: str
+) -> None:
+    """Kept, inline and seen under way: signed by the key of the worker's folder, to the last byte that is reported."""
+    for inline in (False, True):
+        name = f"marked-{image_format}-{inline}"
+        asked = order(name, 0.05, image_format=image_format, inline=inline, previews=True, prompt="quixotic zebras")
+        shared.send(asked)
+        said = shared.ended(asked.lease)
+        assert isinstance(said, Finished)
+        [made] = said.artifacts
+        data = made.data if made.data is not None else MediaStore(shared.media).get_sync(made.key)
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (made.sha256, made.size_bytes)
+        shown = [told.preview.data for told in shared.about(asked.lease) if isinstance(told, Progress) and told.preview]
+        assert shown
+        for number, each in enumerate([data, *shown]):
+            (tmp_path / name).write_bytes(each)
+            marks = marks_of(tmp_path / name, authority(shared.folder / "provenance"))
+            assert (marks.finding, marks.generated) == ("ours", True)
+            assert marks.model == (asked.model.id if number == 0 else None)
+            assert b"zebra" not in each
 
 
 def test_an_inline_picture_is_handed_over_and_not_stored(shared: Driven) -> None:

@@ -225,6 +225,19 @@ def certs(json: Json = False, data: Data = None) -> None:
     verb(settings_of(data), as_json=json)
 
 
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A picture, film or sound")],
+    trust: Annotated[Optional[Path], typer.Option(help="Authorities to trust besides this server's, PEM")] = None,  # noqa: UP045
+    json: Json = False,
+    data: Data = None,
+) -> None:
+    """Say what a file says of how it was made, who signed that, and whether it was altered since."""
+    from laterna.cli.verify import verify as verb
+
+    sys.exit(verb(settings_of(data), file, trust, as_json=json))
+
+
 def _pairs(items: list[str]) -> dict[str, str]:
     wrong = [item for item in items if "=" not in item]
     if wrong:

@@ -45,5 +45,10 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.state) / "checkpoints"
 
     @property
+    def signatory(self) -> Path:
+        """The key that outputs are signed with; shared by all workers."""
+        return Path(self.state) / "provenance"
+
+    @property
     def costs_file(self) -> Path:
         return Path(self.state) / f"costs-{self.device.replace(':', '-')}.json"

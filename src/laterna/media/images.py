@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from laterna.errors import ImageTooLarge, MediaError
-from laterna.media.provenance import SOFTWARE, Provenance
+from laterna.media.provenance import SOFTWARE, UNKNOWN, Provenance
 
 Picture = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3], RGB
 
@@ -61,22 +61,11 @@ def decode_image(data: bytes, *, field: str, max_pixels: int = MAX_PIXELS) -> Pi
         ) from error
 
 
-def encode_image(
-    pixels: Picture,
-    image_format: str,
-    *,
-    model: str | None = None,
-    created_us: int | None = None,
-    seed: int | None = None,
-) -> tuple[bytes, str]:
-    """Encode RGB [height, width, 3] as "png", "jpeg" or "webp", marked as generated; bytes and content type.
-
-    Model, time (UTC microseconds) and seed are written into the file where they are given.
-    """
+def encode_image(pixels: Picture, image_format: str, provenance: Provenance = UNKNOWN) -> tuple[bytes, str]:
+    """Encode RGB [height, width, 3] as "png", "jpeg" or "webp", marked as generated; bytes and content type."""
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
     assert pixels.shape[2] == 3
-    provenance = Provenance(model=model, created_us=created_us, seed=seed)
     marks = _png_marks(provenance) if image_format == "png" else _exif_marks(provenance)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, image_format, **marks)

@@ -34,6 +34,7 @@ from laterna.fleet.local import LocalFleet
 from laterna.media.fetch import Fetcher
 from laterna.media.objects import MediaStore
 from laterna.media.parts import Parts
+from laterna.media.signatory import Signatory
 from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests
@@ -111,6 +112,7 @@ async def _work(
     await requests.recover()
     dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
     floor = Floor(dispatch, lambda: dispatch.windows, estimates, etas, clock)
+    await asyncio.to_thread(Signatory.open, settings.signatory)  # what is wrong with it is said here, not by workers
     fleet = LocalFleet(workplaces, floor)
     dispatch.attach(fleet)
     fleet.start()

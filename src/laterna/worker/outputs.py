@@ -1,4 +1,4 @@
-"""Finished pictures become stored artifacts, beside the engine: encoding never holds up the next step.
+"""Finished pictures become stored artifacts, beside the engine: encoding and signing never hold up the next step.
 
 Keeps what a run has handed over until the run is complete, then says Finished. What a run stored that does not come so
 far is deleted again; where a worker dies over it, the janitor finds it later.
@@ -21,7 +21,9 @@ from laterna.contracts.messages import Artifact, Finished, FromWorker, Lease, Pr
 from laterna.engine.run import Run
 from laterna.families.family import Picture
 from laterna.media.images import encode_image
+from laterna.media.manifests import Manifests
 from laterna.media.objects import MediaStore, new_key
+from laterna.media.provenance import UNKNOWN, Provenance
 from laterna.media.safety import SafetyChecker
 
 PREVIEW_FORMAT = "jpeg"
@@ -44,9 +46,14 @@ class Outputs:
     """
 
     def __init__(
-        self, media: MediaStore, say: Callable[[FromWorker], None], unstored: Callable[[Run, str], None]
+        self,
+        media: MediaStore,
+        manifests: Manifests,
+        say: Callable[[FromWorker], None],
+        unstored: Callable[[Run, str], None],
     ) -> None:
         self._media = media
+        self._manifests = manifests
         self._say = say
         self._unstored = unstored
         self._safety = SafetyChecker()  # the pool's thread only
@@ -105,9 +112,8 @@ class Outputs:
     def _keep(self, kept: _Kept, index: int, picture: Picture) -> None:
         job, model = kept.run.order.generation, kept.run.order.model
         shown, flagged = self._safety.shown(picture) if job.safety else (picture, False)
-        data, content_type = encode_image(
-            shown, job.image_format, model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index
-        )
+        made = Provenance(model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index)
+        data, content_type = self._marked(shown, job.image_format, made)
         key = ""
         if not job.inline:
             key = new_key()
@@ -153,6 +159,10 @@ class Outputs:
 
     def _send_preview(self, safety: bool, progress: Progress, index: int, picture: Picture) -> None:
         picture = self._safety.shown(picture)[0] if safety else picture
-        data, content_type = encode_image(picture, PREVIEW_FORMAT)
+        data, content_type = self._marked(picture, PREVIEW_FORMAT, UNKNOWN)
         shown = Preview(index=index, content_type=content_type, data=data)
         self._say(msgspec.structs.replace(progress, preview=shown))
+
+    def _marked(self, picture: Picture, image_format: str, made: Provenance) -> tuple[bytes, str]:
+        data, content_type = encode_image(picture, image_format, made)
+        return self._manifests.signed(data, content_type, made), content_type

@@ -43,7 +43,9 @@ from laterna.families import load_family
 from laterna.families.family import Family, Picture
 from laterna.lora.library import Library
 from laterna.lora.shelf import Shelf
+from laterna.media.manifests import Manifests
 from laterna.media.objects import MediaStore
+from laterna.media.signatory import Signatory
 from laterna.scheduler.cost import CostModel
 from laterna.scheduler.policy import Policy, Shares
 from laterna.worker.device import open_device
@@ -75,7 +77,8 @@ class Worker:
         self._learned = False  # whether there are costs that are not saved
         self._saved_ns = 0  # when they last were, monotonic
         self._clock = clock
-        self._outputs = Outputs(MediaStore(station.media), self._say, self._unstored)
+        manifests = Manifests(Signatory.open(station.signatory))
+        self._outputs = Outputs(MediaStore(station.media), manifests, self._say, self._unstored)
         self._library, self._fetching = self._adapters(clock)
         self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
         device, policy = self._device, Policy(clock, self._costs, Shares())
