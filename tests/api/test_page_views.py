@@ -42,7 +42,7 @@ def test_loras_to_pick_are_the_operators_and_those_that_were_used(api: Api) -> N
     folder.mkdir(exist_ok=True)
     for name in ("ink.safetensors", "no name.safetensors", "ink.txt"):
         (folder / name).write_bytes(b"")
-    api.done(prompt="with one", loras=[{"path": "owner/used"}])
+    api.done("laterna/sprite", prompt="with one", loras=[{"path": "owner/used"}])
     assert get(api, "loras")["loras"] == ["laterna/ink", "owner/used"]
     assert get(api, "loras", api.stranger())["loras"] == ["laterna/ink"]
 

@@ -1,7 +1,7 @@
 // One model: its form, what comes of it, and the same call for programs.
 
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Link } from "wouter";
 
 import { Form, rolled } from "../form/form";
@@ -117,12 +117,15 @@ function Play({ id, fields, values, input, setValues }: PlayProps) {
   const run = useRun(id);
   const [problems, setProblems] = useState<Problem[]>([]);
   useEffect(() => find(id), [id]);
+  const stage = useRef<HTMLDivElement>(null);
   const busy = run !== undefined && !isOver(run);
   const complete = fields.every(({ name, required }) => !required || (values[name] ?? "") !== "");
   const generate = async (sent: Values) => {
     setProblems([]);
     try {
-      await start(id, sent);
+      const begun = start(id, sent);
+      if (stage.current!.getBoundingClientRect().top > window.innerHeight / 2) stage.current!.scrollIntoView({ block: "start" }); // on a phone it lies below
+      await begun;
     } catch (error) {
       if (error instanceof ApiError) setProblems(error.problems);
     }
@@ -161,7 +164,7 @@ function Play({ id, fields, values, input, setValues }: PlayProps) {
           </div>
         </div>
       </form>
-      <div className="stage-column">
+      <div className="stage-column" ref={stage}>
         <Stage id={id} run={run} fields={fields} onAgain={fields.some((one) => one.kind === "seed") ? again : null}
           onExample={(prompt) => setValues({ ...values, prompt })}
           onUse={(name, url) => setValues({ ...values, [name]: url })}
