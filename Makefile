@@ -20,7 +20,7 @@ run: setup
 	$(BIN)/laterna serve
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 3 -m "not slow"
 
 test-all: setup
 	$(BIN)/python -m pytest -q -n 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import pytest
 
 from laterna.cli.env import variables
 from laterna.server.address import read_address
@@ -60,6 +61,7 @@ def test_a_shell_that_had_nothing_gets_the_plain_bundle(servers: Callable[..., S
     assert "HTTPS_PROXY" not in variables(server.settings, address, {"HTTPS_PROXY": PROXY}, intercept=False)
 
 
+@pytest.mark.slow
 def test_certs_and_run_make_no_new_authority_for_fewer_names(servers: Callable[..., Server], tmp_path: Path) -> None:
     server = servers("--set", "names=gpu.example")
     authority = certificate_paths(server.data / "tls").authority

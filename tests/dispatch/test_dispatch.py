@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from laterna.catalog.catalog import Catalog
 from laterna.clock import SystemClock
 from laterna.config import Settings
@@ -114,6 +116,7 @@ async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
         await store.close()
 
 
+@pytest.mark.slow
 async def test_many_requests_all_settle_with_their_outputs_and_device_time(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         ids = [await at.submit(card="test/blank", seed=n, count=1 + n % 3) for n in range(40)]
@@ -214,6 +217,7 @@ async def test_a_silent_worker_loses_its_leases(tmp_path: Path) -> None:
             assert (await at.settled(other)).outcome == "ok"
 
 
+@pytest.mark.slow
 async def test_estimates_follow_what_was_measured(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         first = await at.submit(steps=5)

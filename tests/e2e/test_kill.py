@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Server, wait_for
 
 Start = Callable[..., Server]
@@ -54,6 +56,7 @@ def test_a_server_killed_with_ten_queued_finishes_them_after_its_restart(servers
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_request_that_kills_its_worker_each_time_fails_with_a_reason(servers: Start) -> None:
     server = servers("--set", "attempts=2")
     request = server.submit(num_inference_steps=50)

@@ -82,6 +82,7 @@ def test_usage_is_drawn_told_in_numbers_and_taken_away(visit: Visit, tmp_path: P
     assert "test/blank" in Path(saved.value.path()).read_text()
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_is_told_so(visit: Visit) -> None:
     with visit.server.http() as http:
         made = http.post("/platform/v1/keys", json={"alias": "reader", "scope": "read-only"}).json()
@@ -96,6 +97,7 @@ def test_a_key_that_may_not_is_told_so(visit: Visit) -> None:
     expect(page.get_by_role("link", name="Operator")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_docs_are_of_this_server_and_their_links_lead_somewhere(visit: Visit) -> None:
     page = visit.sign_in("/docs")
     expect(page.get_by_label("On any other machine:")).to_contain_text(f"LATERNA_URL={visit.url}")
@@ -109,6 +111,7 @@ def test_the_docs_are_of_this_server_and_their_links_lead_somewhere(visit: Visit
     expect(page.get_by_role("heading", name="Sprite")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_what_became_of_a_webhook_is_told(visit: Visit) -> None:
     with visit.server.http() as http:
         asked = http.post("/queue/test/blank?fal_webhook=https://nobody.invalid/hook", json={"prompt": "tell"}).json()

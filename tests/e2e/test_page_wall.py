@@ -24,7 +24,7 @@ from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from tests.e2e.browser import launched, visiting
 from tests.e2e.conftest import Server, start
 
-COUNTS = (1_000, pytest.param(10_000, marks=pytest.mark.slow))
+COUNTS = (1_000, 10_000)
 COLOURS = 50
 MOST_MOUNTED = 300
 
@@ -93,6 +93,7 @@ def filled(tmp_path: Path) -> Iterator[Callable[[int], Server]]:
 
 
 @pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.slow
 def test_all_pictures_are_scrolled_through_with_few_mounted(filled: Callable[[int], Server], count: int) -> None:
     many = filled(count)
     with launched() as browser, visiting(browser, many) as visit:

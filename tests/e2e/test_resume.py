@@ -158,6 +158,7 @@ def test_a_call_that_hangs_has_its_worker_replaced(
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_frozen_is_replaced(servers: Start) -> None:
     server = servers("--set", "checkpoint_seconds=0", "--set", "hang_seconds=3", "--set", "lease_seconds=600")
     worker, request = server.worker(), server.submit(num_inference_steps=30)

@@ -38,7 +38,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("name", ["flux-dev", "sdxl"])
+@pytest.mark.parametrize("name", ["flux-dev", "sd15"])
 def test_random_mixes(name: str, threads: int, checkpoint: Checkpoint) -> None:
     check(load(FAMILY[name], checkpoint(name)), name, mixes=2, seed=threads)
 
@@ -50,6 +50,7 @@ def test_hundreds_of_random_mixes(name: str, threads: int, checkpoint: Checkpoin
     check(load(FAMILY[name], checkpoint(name)), name, mixes=25, seed=100 + threads)
 
 
+@pytest.mark.slow
 def test_the_built_in_model(threads: int) -> None:
     check(load("flux", "builtin:sprite", max_sequence_length=16), "flux", mixes=3, seed=threads)
 

@@ -131,6 +131,7 @@ def test_why_it_does_not_start_is_said(data: Path) -> None:
     assert "bad.toml" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_does_not_count_whoever_has_its_process_id(
     servers: Callable[..., Server], tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_killed_at_a_step_it_goes_on_there_and_paints_the_same(
             assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_under_another_plan_it_starts_over_and_says_so(tmp_path: Path) -> None:
     """One more thread is another plan."""
     first, second = asked("a"), asked("a", attempt=2)
