@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.e2e.conftest import Server, write_cards
 
@@ -68,6 +69,7 @@ def test_the_first_key_may_be_rotated_by_a_command_and_the_next_one_goes_on(serv
     assert told(server.data, "keys", "list")["keys"][0]["alias"] == "first"
 
 
+@pytest.mark.slow
 def test_without_a_server_they_work_too(tmp_path: Path) -> None:
     data = tmp_path / "data"
     write_cards(data)

@@ -38,6 +38,7 @@ def test_a_curve_and_made_up_arrivals_give_a_table_for_each_policy(tmp_path: Pat
     assert not (tmp_path / "laterna.db").exists(), "a simulation leaves nothing behind"
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_simulation_and_more_devices_are_quicker(tmp_path: Path) -> None:
     words = (*CURVE, "--bursty", "2:20:20", *MIX)
     one = answer(tmp_path, *words, "--seed", "5")
@@ -98,6 +99,7 @@ def test_a_plot_without_matplotlib_says_how_to_get_it(tmp_path: Path) -> None:
     assert "pip install matplotlib" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_a_server_did_is_replayed_with_what_it_learned(servers: Callable[..., Server], tmp_path: Path) -> None:
     server = servers()
     for steps in (2, 3, 4):

@@ -145,6 +145,7 @@ async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -
         assert view.outcome == "cancelled"
 
 
+@pytest.mark.slow
 async def test_what_runs_longer_than_its_owner_gave_it_is_cancelled(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         for seconds in (1, 4, 16, 64):  # until the machine is quick enough for it to have begun by then
@@ -170,6 +171,7 @@ async def test_a_killed_workers_requests_run_again_and_the_innocent_come_through
         assert {(line.attempt, line.outcome) for line in lines} == {(1, "lost"), (2, "ok")}
 
 
+@pytest.mark.slow
 async def test_a_stop_meters_what_runs(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         request = await at.submit(steps=60)
@@ -180,6 +182,7 @@ async def test_a_stop_meters_what_runs(tmp_path: Path) -> None:
         assert sum(line.calls for line in lines if line.stage == "denoise") >= 3
 
 
+@pytest.mark.slow
 async def test_what_runs_too_long_is_ended(tmp_path: Path) -> None:
     async with plant(tmp_path, generation_seconds=1.0) as at:
         view = await at.settled(await at.submit(steps=500))
@@ -188,6 +191,7 @@ async def test_what_runs_too_long_is_ended(tmp_path: Path) -> None:
         assert await at.used_s(view.request_id) > 0.5, "what it used is metered"
 
 
+@pytest.mark.slow
 async def test_a_card_that_was_removed_fails_what_waits_for_it(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:
         view = await at.settled(await at.submit(card="test/gone"))
@@ -261,6 +265,7 @@ async def test_urgent_work_takes_the_place_of_low_work_that_has_not_begun(tmp_pa
         assert not any(view.settled for view in views)
 
 
+@pytest.mark.slow
 async def test_a_model_that_fits_no_device_fails_rather_than_waits(tmp_path: Path) -> None:
     async with plant(tmp_path, memory_gb=1.0) as at:
         view = await at.settled(await at.submit(card="test/huge"))

@@ -73,6 +73,7 @@ def test_a_request_that_kills_its_worker_each_time_fails_with_a_reason(servers: 
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_running_requests_back_and_they_finish_later(servers: Start) -> None:
     server = servers()
     requests = [server.submit(num_inference_steps=40, seed=n) for n in range(2)]

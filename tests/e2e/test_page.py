@@ -89,6 +89,7 @@ def test_what_runs_is_cancelled(visit: Visit) -> None:
     assert "499" in visit.troubles.pop(), "the browser's own word on it"
 
 
+@pytest.mark.slow
 def test_the_form_is_the_schemas_and_the_seed_has_a_dice(visit: Visit) -> None:
     page = visit.sign_in("/models/fal-ai/flux/dev")
     page.get_by_role("radio", name="Portrait 9:16").check()
@@ -104,6 +105,7 @@ def test_the_form_is_the_schemas_and_the_seed_has_a_dice(visit: Visit) -> None:
     assert page.get_by_label("Seed").input_value() == ""
 
 
+@pytest.mark.slow
 def test_a_file_is_uploaded_into_the_form(visit: Visit) -> None:
     page = visit.sign_in("/models/laterna/sprite")
     page.get_by_text("More options").click()
@@ -113,6 +115,7 @@ def test_a_file_is_uploaded_into_the_form(visit: Visit) -> None:
     expect(page.get_by_label("Address or name 1")).to_have_value(SAVED)
 
 
+@pytest.mark.slow
 def test_a_wrong_field_is_named_where_it_stands(visit: Visit) -> None:
     page = visit.sign_in("/models/laterna/sprite")
     page.get_by_text("More options").click()
@@ -200,7 +203,10 @@ def test_the_operator_sees_the_machine_under_load(visit: Visit) -> None:
     expect(page.get_by_role("row", name=re.compile("Until it is done"))).to_be_visible()
 
 
-@pytest.mark.parametrize("client", ["Python", "JavaScript", "cURL", "OpenAI", "Replicate"])
+@pytest.mark.parametrize(
+    "client",
+    ["Python", "JavaScript", *(pytest.param(one, marks=pytest.mark.slow) for one in ("cURL", "OpenAI", "Replicate"))],
+)
 def test_each_snippet_runs_as_it_stands(visit: Visit, client: str, tmp_path: Path) -> None:
     page = visit.sign_in("/models/test/blank")
     page.get_by_label("Prompt", exact=True).fill('it\'s a "quoted" \\ prompt 🦊')

@@ -46,7 +46,9 @@ def case(**changes: object) -> TextToImage:
 
 @pytest.mark.parametrize("cfg_scale", [1.0, 5.0])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", DIFFUSION)
+@pytest.mark.parametrize(
+    "name", [*DIFFUSION[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in DIFFUSION[1:])]
+)
 def test_diffusion_alone(name: str, sampler: str, cfg_scale: float, checkpoint: Checkpoint, model: Model) -> None:
     job = case(sampler=sampler, cfg_scale=cfg_scale, negative_prompt="blue" if sampler == "ddim" else "")
     assert_equal(paint(model(name), job)[0], paint_by_diffusers(name, checkpoint(name), job))

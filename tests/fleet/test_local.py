@@ -85,6 +85,7 @@ async def test_a_worker_finishes_an_order_and_stores_its_pictures(tmp_path: Path
     assert (tmp_path / "costs-cpu.json").exists()
 
 
+@pytest.mark.slow
 async def test_beats_name_the_leases_that_are_held(tmp_path: Path) -> None:
     ear = Ear()
     async with fleet(tmp_path, ear) as running:
@@ -110,6 +111,7 @@ async def test_a_killed_worker_is_replaced_and_its_death_is_heard(tmp_path: Path
         await ear.until(Finished)
 
 
+@pytest.mark.slow
 async def test_an_unknown_family_fails_the_request_and_not_the_worker(tmp_path: Path) -> None:
     ear = Ear()
     async with fleet(tmp_path, ear) as running:
@@ -126,6 +128,7 @@ async def test_an_unknown_family_fails_the_request_and_not_the_worker(tmp_path: 
     assert any(isinstance(message, Note) for message in ear.heard_all)
 
 
+@pytest.mark.slow
 async def test_a_device_that_is_not_there_is_reported_and_does_not_spin(tmp_path: Path) -> None:
     ear = Ear()
     async with fleet(tmp_path, ear, device="cuda:99") as running:
@@ -173,6 +176,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path, mo
             assert running.problem() is None
 
 
+@pytest.mark.slow
 async def test_what_breaks_the_keeping_of_a_worker_is_seen(tmp_path: Path) -> None:
     class Broken(Ear):
         async def heard(self, worker: str, message: FromWorker) -> None:

@@ -119,7 +119,14 @@ def wardrobe(
     return get
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in MODELS for kind in kinds(name)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=() if name in OFTEN else pytest.mark.slow)
+        for name in MODELS
+        for kind in kinds(name)
+    ],
+)
 def test_alone(name: str, kind: str, wardrobe: Callable[[str], Wardrobe]) -> None:
     worn = wardrobe(name)
     job = worn.job({kind: 0.8})

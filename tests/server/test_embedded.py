@@ -78,6 +78,7 @@ def test_a_second_run_is_not_cut_off_when_the_first_one_ends(data: Path, run: Ru
     assert "starting" not in second.communicate()[1]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_not_cut_off_when_the_first_one_is_killed(data: Path, run: Run) -> None:
     first = run("one.png", 50)
     server = address(data)
@@ -115,6 +116,7 @@ def test_an_interrupted_run_cancels_its_request_and_leaves_no_server(data: Path,
     assert not psutil.pid_exists(server.pid)
 
 
+@pytest.mark.slow
 def test_its_log_holds_no_key_and_an_open_folder_is_closed(data: Path, run: Run) -> None:
     data.chmod(0o755)
     assert run("o.png", 1).wait(60) == 0

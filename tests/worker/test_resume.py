@@ -149,6 +149,7 @@ def test_told_to_stop_it_saves_whatever_its_cadence(tmp_path: Path) -> None:
         driven.send(Stop())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_means_saving_too(tmp_path: Path) -> None:
     slow = order("a", step_seconds=0.1, steps=100)
     with worker(tmp_path, checkpoint_seconds=3600) as driven:
@@ -161,6 +162,7 @@ def test_a_server_that_is_gone_means_saving_too(tmp_path: Path) -> None:
         assert driven.until(Resumed, slow.lease).step >= 3
 
 
+@pytest.mark.slow
 def test_taken_back_it_is_saved_and_cancelled_it_is_not(tmp_path: Path) -> None:
     with worker(tmp_path, checkpoint_seconds=3600) as driven:
         for name, waits_again in (("kept", True), ("dropped", False)):
@@ -175,6 +177,7 @@ def test_taken_back_it_is_saved_and_cancelled_it_is_not(tmp_path: Path) -> None:
         assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == ["kept"]
 
 
+@pytest.mark.slow
 def test_a_short_run_is_not_saved(tmp_path: Path) -> None:
     with worker(tmp_path) as driven:
         driven.send(order("a"))
@@ -183,6 +186,7 @@ def test_a_short_run_is_not_saved(tmp_path: Path) -> None:
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_saved_belongs_to_the_request_not_to_the_lease(tmp_path: Path) -> None:
     slow = order("a", step_seconds=0.05, steps=30)
     again = msgspec.structs.replace(slow, lease=Lease(request_id="a", token="another"))
