@@ -57,6 +57,29 @@ def test_a_key_is_made_works_is_rotated_and_is_revoked(visit: Visit) -> None:
         assert http.get("/platform/v1/limits").status_code == 401
 
 
+def test_the_operator_makes_a_tenant_and_its_key(visit: Visit) -> None:
+    page = visit.sign_in("/operator")
+    page.get_by_role("button", name="New tenant").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("studio")
+    dialog.get_by_label("Weight").fill("3")
+    dialog.get_by_label("Running at once").fill("8")
+    dialog.get_by_role("button", name="Save").click()
+    row = page.get_by_role("row").filter(has_text="studio")
+    row.get_by_role("button", name="New key").click()
+    dialog.get_by_label("Name").fill("its first")
+    dialog.get_by_role("button", name="Make the key").click()
+    key = page.locator("[data-secret]").inner_text().strip()
+    page.get_by_role("button", name="I have kept it").click()
+    row.get_by_role("button", name="Change").click()
+    dialog.get_by_label("Running at once").fill("")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    with visit.server.http(Authorization=f"Key {key}") as http:
+        told = http.get("/platform/v1/limits").json()
+    assert (told["tenant"], told["share"]["weight"], told["limits"]["concurrency"]) == ("studio", 3, None)
+
+
 def test_usage_is_drawn_told_in_numbers_and_taken_away(visit: Visit, tmp_path: Path) -> None:
     with visit.server.http() as http:
         made = http.post("/platform/v1/keys", json={"alias": "=SUM(A1)"}).json()

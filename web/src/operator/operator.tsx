@@ -9,6 +9,7 @@ import { useSession } from "../talk/session";
 import type { Device, Floor, Percentiles } from "../talk/types";
 import { useText } from "../text/text";
 import { Bars, Spark } from "./charts";
+import { Tenants } from "./tenants";
 
 const MINUTES = 60;
 
@@ -54,6 +55,7 @@ function Dashboard({ floor }: { floor: Floor }) {
       <Latency floor={floor} />
       <Throughput floor={floor} />
       <Outcomes floor={floor} />
+      <Tenants />
     </div>
   );
 }

@@ -1,10 +1,10 @@
 // What is asked before a key is made, changed or ended, and its secret, which is shown this once.
 
-import { useState, type FormEvent, type ReactNode } from "react";
+import { useState } from "react";
 
+import { Asked } from "../parts/asked";
 import { CopyButton, Select } from "../parts/controls";
 import { Dialog } from "../parts/dialog";
-import { useReason } from "../parts/states";
 import { post } from "../talk/http";
 import { useSession } from "../talk/session";
 import type { ApiKey, NewKey } from "../talk/types";
@@ -16,7 +16,13 @@ const DAY = 86_400; // seconds
 const LIVES: Record<string, Key> = { "": "keys.never", [DAY]: "keys.day", [7 * DAY]: "keys.week", [30 * DAY]: "keys.month", [365 * DAY]: "keys.year" };
 const OVERLAPS: Record<string, Key> = { 0: "keys.atOnce", 3600: "keys.hour", [DAY]: "keys.day", [7 * DAY]: "keys.week" };
 
-export function KeyForm({ onMade, onClose }: { onMade: (made: NewKey, name: string) => void; onClose: () => void }) {
+interface KeyFormProps {
+  tenant?: string; // absent: the caller's own
+  onMade: (made: NewKey, name: string) => void;
+  onClose: () => void;
+}
+
+export function KeyForm({ tenant, onMade, onClose }: KeyFormProps) {
   const { t } = useText();
   const { who } = useSession();
   const [name, setName] = useState("");
@@ -27,7 +33,8 @@ export function KeyForm({ onMade, onClose }: { onMade: (made: NewKey, name: stri
   const make = async () => {
     const patterns = models.split(/[\s,]+/).filter(Boolean);
     const body = { alias: name.trim(), scope, realtime, ...(patterns.length && { models: patterns }), ...(lives && { expires_in_seconds: Number(lives) }) };
-    onMade(await post<NewKey>("platform/v1/keys", body), name.trim());
+    const whose = tenant === undefined ? "" : `?tenant_id=${encodeURIComponent(tenant)}`;
+    onMade(await post<NewKey>(`platform/v1/keys${whose}`, body), name.trim());
   };
   return (
     <Asked title={t("keys.make")} action={t("keys.makeGo")} disabled={!name.trim()} onConfirm={make} onClose={onClose}>
@@ -37,7 +44,7 @@ export function KeyForm({ onMade, onClose }: { onMade: (made: NewKey, name: stri
       </label>
       <fieldset className="field scopes">
         <legend className="field-name">{t("keys.scope")}</legend>
-        {SCOPES.filter((one) => one !== "metrics" || who?.operator).map((one) => (
+        {SCOPES.filter((one) => one !== "metrics" || (who?.operator && tenant === undefined)).map((one) => (
           <label key={one}>
             <input type="radio" name="scope" checked={scope === one} onChange={() => setScope(one)} />
             <span>
@@ -114,55 +121,5 @@ function Choice(props: { name: string; value: string; options: Record<string, Ke
       </span>
       <Select label={props.name} value={props.value} onChange={props.onChange} options={Object.entries(props.options).map(([value, key]) => ({ value, text: t(key) }))} />
     </div>
-  );
-}
-
-interface AskedProps {
-  title: string;
-  action: string;
-  danger?: boolean;
-  disabled?: boolean;
-  onConfirm: () => Promise<void>;
-  onClose: () => void;
-  children: ReactNode;
-}
-
-// A question whose answer is sent; what goes wrong is said where it was asked.
-function Asked({ title, action, danger, disabled, onConfirm, onClose, children }: AskedProps) {
-  const { t } = useText();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const reason = useReason(error);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await onConfirm();
-    } catch (problem) {
-      setError(problem);
-      setBusy(false);
-    }
-  };
-  return (
-    <Dialog label={title} onClose={onClose}>
-      <form className="form" onSubmit={submit}>
-        <h2>{title}</h2>
-        {children}
-        {error != null && (
-          <p className="problem" role="alert">
-            {reason}
-          </p>
-        )}
-        <div className="buttons end">
-          <button type="button" className="button" onClick={onClose}>
-            {t("common.cancel")}
-          </button>
-          <button className={danger ? "button danger solid" : "button primary"} disabled={busy || disabled}>
-            {action}
-          </button>
-        </div>
-      </form>
-    </Dialog>
   );
 }

@@ -8,7 +8,7 @@ import type { Limit, Limits } from "../talk/types";
 import { useText } from "../text/text";
 
 const OFTEN = 5_000; // ms
-const LIMITS: Limit[] = ["concurrency", "queue_length", "rate_per_minute", "storage_bytes"];
+export const LIMITS: Limit[] = ["concurrency", "queue_length", "rate_per_minute", "storage_bytes"];
 
 export function LimitsPanel() {
   const { t } = useText();

@@ -239,6 +239,13 @@ export interface NewKey {
 
 export type Limit = "concurrency" | "queue_length" | "rate_per_minute" | "storage_bytes";
 
+export interface Tenant {
+  tenant_id: string;
+  name: string;
+  weight: number;
+  limits: Record<Limit, number | null>; // absent: no limit
+}
+
 export interface Limits {
   tenant: string;
   limits: Record<Limit, number | null>;

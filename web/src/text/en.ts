@@ -307,6 +307,14 @@ export const en = {
   "op.outcomes": "Outcomes, last hour",
   "op.errors": "Errors by type",
 
+  "tenants.title": "Tenants",
+  "tenants.make": "New tenant",
+  "tenants.change": "Change",
+  "tenants.save": "Save",
+  "tenants.weight": "Weight",
+  "tenants.bytes": ", in bytes",
+  "tenants.hint": "A weight of 2 gets twice the machine of a weight of 1 while both wait. An empty limit is none.",
+
   "usage.title": "Usage",
   "usage.lead": "What was spent and what the machine did for it.",
   "usage.needsAdmin": "Usage is shown to keys with the scope ADMIN.",

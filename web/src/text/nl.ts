@@ -309,6 +309,14 @@ export const nl: Record<Key, string> = {
   "op.outcomes": "Uitkomsten, laatste uur",
   "op.errors": "Fouten naar soort",
 
+  "tenants.title": "Huurders",
+  "tenants.make": "Nieuwe huurder",
+  "tenants.change": "Wijzigen",
+  "tenants.save": "Opslaan",
+  "tenants.weight": "Gewicht",
+  "tenants.bytes": ", in bytes",
+  "tenants.hint": "Gewicht 2 krijgt twee keer zoveel van de machine als gewicht 1, zolang beide wachten. Een lege grens is geen grens.",
+
   "usage.title": "Verbruik",
   "usage.lead": "Wat er is uitgegeven en wat de machine ervoor deed.",
   "usage.needsAdmin": "Verbruik is te zien met een sleutel met het bereik ADMIN.",
