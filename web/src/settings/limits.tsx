@@ -10,14 +10,18 @@ import { useText } from "../text/text";
 const OFTEN = 5_000; // ms
 export const LIMITS: Limit[] = ["concurrency", "queue_length", "rate_per_minute", "storage_bytes"];
 
-export function LimitsPanel() {
-  const { t } = useText();
-  const { data, error, refetch } = useQuery({
+export function useLimits() {
+  return useQuery({
     queryKey: ["limits"],
     queryFn: ({ signal }) => get<Limits>("platform/v1/limits", signal),
     refetchInterval: OFTEN,
     staleTime: 0,
   });
+}
+
+export function LimitsPanel() {
+  const { t } = useText();
+  const { data, error, refetch } = useLimits();
   return (
     <section className="panel" aria-labelledby="settings-limits">
       <h2 id="settings-limits" className="section-head">

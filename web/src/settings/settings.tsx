@@ -5,18 +5,19 @@ import { Segmented, Select } from "../parts/controls";
 import { useTheme, type Theme } from "../parts/theme";
 import { useSession } from "../talk/session";
 import { Keys } from "./keys";
-import { LimitsPanel } from "./limits";
+import { LimitsPanel, useLimits } from "./limits";
 
 const THEMES: Theme[] = ["system", "light", "dark"];
 
 export default function Settings() {
   const { t } = useText();
   const { who } = useSession();
+  const { data: limits } = useLimits(); // which has the tenant's name
   return (
     <>
       <div className="page-head">
         <h1>{t("settings.title")}</h1>
-        <p className="muted">{who && t("settings.lead", { tenant: who.tenant, scopes: who.scopes.join(", ") })}</p>
+        <p className="muted">{who && t("settings.lead", { tenant: limits?.tenant ?? who.tenant, scopes: who.scopes.join(", ") })}</p>
       </div>
       <div className="settings-view">
         {who && <Keys mayManage={who.scopes.includes("ADMIN")} />}
