@@ -55,6 +55,7 @@ SERVED: dict[str, dict[str, str]] = {
     "/api/page/requests/{request_id}": {"GET": READ},
     "/.well-known/jwks.json": {"GET": OPEN},
     "/rest/.well-known/jwks.json": {"GET": OPEN},
+    "/.well-known/provenance.pem": {"GET": OPEN},
     "/health": {"GET": OPEN},
     "/metrics": {"GET": METRICS},
     "/ready": {"GET": OPEN},

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import c2pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laterna.errors import MediaError
@@ -76,6 +76,7 @@ def manifest_at(signed: bytes, content_type: str) -> range:
 
 
 @pytest.mark.parametrize("content_type", sorted(CARRIERS))
+@settings(max_examples=40)
 @given(st.data())
 def test_a_changed_byte_never_passes(
     tmp_path_factory: pytest.TempPathFactory, content_type: str, data: st.DataObject

@@ -35,6 +35,7 @@ from laterna.api.platform_pricing import Pricing
 from laterna.api.platform_requests import PlatformRequests
 from laterna.api.platform_tenants import PlatformTenants
 from laterna.api.platform_usage import Usage
+from laterna.api.provenance import OutputsAuthority
 from laterna.api.proxy import Proxy
 from laterna.api.replicate import Replicate
 from laterna.api.replicate_catalog import ReplicateCatalog, ReplicateRest
@@ -61,7 +62,8 @@ def routes(services: Services) -> list[BaseRoute]:
     """Those of every surface."""
     # Each dialect's last takes any path of its own; the last of all takes any path.
     surfaces = (
-        *(Llms, Page, PageViews, PageLive, Health, Metrics, WebhookKeys, AppTokens, Uploads, Downloads, OpenAI),
+        *(Llms, Page, PageViews, PageLive, Health, Metrics, WebhookKeys, OutputsAuthority),
+        *(AppTokens, Uploads, Downloads, OpenAI),
         *(Platform, Pricing, Usage, Analytics, Account, PlatformHistory, PlatformListing, PlatformRequests),
         *(PlatformKeys, PlatformTenants),
         *(Replicate, ReplicateStream, ReplicateFiles, ReplicateCatalog, ReplicateRest),
