@@ -3,9 +3,10 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
+MINUTES ?= 60
 BIN := $(VENV)/bin
 
-.PHONY: setup run test test-all check fix bench docs page
+.PHONY: setup run test test-all chaos soak check fix bench docs page
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.stamp
@@ -24,6 +25,16 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -q -n 2
+
+# Kills servers, workers and databases at random for ten minutes; then nothing may be lost or done twice.
+chaos: setup
+	CHAOS_SECONDS=600 CHAOS_REQUESTS=2000 CHAOS_KILLS=50 $(BIN)/python -m pytest -q -p no:xdist -s tests/chaos
+
+# `make soak MINUTES=15`: memory and latency under steady load; the windows as CSV and a plot in bench/out.
+soak: setup
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	mkdir -p bench/out
+	SOAK_MINUTES=$(MINUTES) $(BIN)/python -m bench.soak --json bench/out/soak.json --plot bench/out/soak.png
 
 check: setup
 	$(BIN)/ruff check .

@@ -79,6 +79,25 @@ def test_what_is_observed_before_a_stop_is_kept_though_the_attempt_does_not_coun
     play(tmp_path, scene)
 
 
+def test_what_a_crash_forgot_is_metered_once_however_often_it_is_told(tmp_path: Path) -> None:
+    """A server dies under an attempt, and its successor dies before the run that goes on has saved anything."""
+
+    async def scene(w: World) -> None:
+        request_id = await w.submit()
+        [first] = await w.requests.lease("cpu", 1)
+        await w.requests.started(first.lease)
+        for _ in range(3):
+            await w.requests.recover()
+            [again] = await w.requests.lease("cpu", 1)
+            await w.requests.started(again.lease)
+            await w.requests.resumed(again.lease, first.lease, SPENT)
+        await w.requests.finish(finished(again.lease))
+        lines = await w.requests.usage(DEFAULT_TENANT, request_id)
+        assert sum(line.device_ns for line in lines) == 2 * 105
+
+    play(tmp_path, scene)
+
+
 def test_files_of_a_result_that_came_too_late_are_to_go(tmp_path: Path) -> None:
     async def scene(w: World) -> None:
         old = (await w.leased()).lease

@@ -13,6 +13,7 @@ LEASED = "leased"
 STARTED = "started"
 RELEASED = "released"  # given back; the attempt does not count
 RETRIED = "retried"  # waits again after an attempt that counts
+RECOVERED = "recovered"  # what was used under a lease that a crash forgot was written down; the message is its token
 CANCEL_ASKED = "cancel_asked"  # while a worker held it
 SETTLED = "settled"
 LOG = "log"
@@ -34,6 +35,12 @@ _APPEND = insert(events).from_select(
     )
     .select_from(events)
     .where(events.c.request_id == bindparam("for_request", type_=events.c.request_id.type)),
+)
+
+_KNOWN = select(events.c.seq).where(
+    events.c.request_id == bindparam("for_request"),
+    events.c.kind == bindparam("of_kind"),
+    events.c.message == bindparam("saying"),
 )
 
 _LAST = select(func.max(events.c.seq)).where(events.c.request_id == bindparam("for_request"))
@@ -63,6 +70,12 @@ class LogLine:
 def append(connection: Connection, request_id: str, now_us: int, kind: str, message: str) -> None:
     """Add an event of any kind but `log`."""
     connection.execute(_APPEND, _row(request_id, now_us, kind, None, message))
+
+
+def known(connection: Connection, request_id: str, kind: str, message: str) -> bool:
+    """Whether there is such an event."""
+    named = {"for_request": request_id, "of_kind": kind, "saying": message}
+    return connection.execute(_KNOWN, named).first() is not None
 
 
 def append_all(connection: Connection, request_ids: list[str], now_us: int, kind: str, message: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from laterna.billing.usage import Account, record
 from laterna.contracts.messages import Lease, Span, Spent
+from laterna.queue import events
 from laterna.queue.entry import held
 from laterna.store.schema import attempts, requests
 
@@ -88,7 +89,9 @@ def meter_former(
     known = {"request": former.request_id, "token": former.token}
     if connection.execute(_MADE, known).first() is not None:
         meter(connection, former, spent, (), now_us)
-    elif recovered and found is not None:
+    elif recovered and found is not None and not events.known(connection, found.id, events.RECOVERED, former.token):
+        # It may be told again: by a run that goes on from the same save, after another crash.
+        events.append(connection, found.id, now_us, events.RECOVERED, former.token)
         account = Account(
             tenant=found.tenant, request_id=found.id, attempt=found.attempts, outcome=LOST, currency=found.currency
         )
