@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from laterna.catalog.catalog import Catalog
-from laterna.clock import SystemClock
+from laterna.clock import Clock, SystemClock
 from laterna.config import Settings
 from laterna.contracts.generation import TextToImage
 from laterna.dispatch.dispatch import Dispatch
@@ -89,12 +89,12 @@ class Plant:
 
 
 @asynccontextmanager
-async def plant(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
+async def plant(folder: Path, clock: Clock | None = None, **changes: Any) -> AsyncIterator[Plant]:
     settings = Settings(data=folder, store=database(folder), threads=1, **changes)
     write_cards(folder)
     huge = CARD.format(id="test/huge", step_seconds=0.0).replace("resident_bytes = 1", "resident_bytes = 9000000000")
     (folder / "cards" / "huge.toml").write_text(huge)
-    store, clock = await Store.open(settings), SystemClock()
+    store, clock = await Store.open(settings), clock or SystemClock()
     await Keys(store, clock).ensure_first(settings.key_file)
     catalog, board, requests = Catalog.load(settings.cards_folder), Board(), Requests(store, clock, settings)
     await requests.recover()

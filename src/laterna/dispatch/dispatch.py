@@ -37,7 +37,7 @@ from laterna.dispatch.choosing import Choosing
 from laterna.dispatch.estimates import Estimates
 from laterna.dispatch.etas import Etas
 from laterna.dispatch.windows import Holding, Window
-from laterna.errors import GenerationTimeout, LaternaError
+from laterna.errors import GenerationTimeout, LaternaError, Unavailable
 from laterna.fleet.local import LocalFleet
 from laterna.requests.live import Board
 from laterna.requests.requests import Chosen, Leased, Requests, Waiting
@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.5
 LOOK_SECONDS = 0.5  # between two looks at all that waits, at least
 LOOK_SPARING = 20  # times as long as the last look took
+AWAY_SECONDS = 0.5  # between two tries to keep a result while the store is away
+SET_SECONDS = 2.0  # that the machine's clock was set by, at least, to matter
 
 
 class Dispatch:
@@ -78,6 +80,8 @@ class Dispatch:
         self._wake = asyncio.Event()
         self._look_s = 0.0  # when the ETAs look next, monotonic
         self._stopping = False
+        self._skew_us = self._skew()  # how far the wall's clock is from the steady one
+        self._doubtful = False  # whether leases may have run out by no fault of their workers
 
     def attach(self, fleet: LocalFleet) -> None:
         self._fleet = fleet
@@ -99,6 +103,7 @@ class Dispatch:
                 await self._tidy()
                 await self._look(await self._lease())
             except LaternaError as error:
+                self._doubtful = True
                 log.error("dispatch could not reach the store; trying again", error=error.message)
                 await asyncio.sleep(TICK_SECONDS)
 
@@ -259,10 +264,7 @@ class Dispatch:
 
     async def _settle(self, worker: str, message: Finished | Failed) -> None:
         lease = message.lease
-        if isinstance(message, Finished):
-            await self._requests.finish(message)
-        else:
-            await self._requests.fail(message)
+        await self._keep(message)
         if message.spent:
             self._used[worker].pop(lease.token, None)
         holding = self.windows[worker].held.pop(lease.token, None)
@@ -275,6 +277,22 @@ class Dispatch:
         self._board.changed(lease.request_id)
         self.wake()
 
+    async def _keep(self, message: Finished | Failed) -> None:
+        """Write the result down, however long the store is away; a stop waits for no store."""
+        while True:
+            try:
+                if isinstance(message, Finished):
+                    await self._requests.finish(message)
+                else:
+                    await self._requests.fail(message)
+                return
+            except Unavailable as trouble:
+                if self._stopping:
+                    raise
+                self._doubtful = True
+                log.error("a result could not be kept; trying again", error=trouble.message)
+                await asyncio.sleep(AWAY_SECONDS)
+
     async def _beat(self, worker: str, beat: Beat) -> None:
         for seen in beat.observed:
             self._estimates.learn(worker, seen)
@@ -284,9 +302,12 @@ class Dispatch:
             self._replace(worker, f"{call}; its worker is replaced")
             return
         held = self.windows[worker].held
-        known = [lease for lease in beat.leases if lease.token in held]
-        for lost in await self._requests.renew(known):
-            held.pop(lost.token, None)
+        await self._renew(worker, [lease for lease in beat.leases if lease.token in held])
+
+    async def _renew(self, worker: str, leases: list[Lease]) -> None:
+        """Keep them a while longer; those that have ended are the worker's no more."""
+        for lost in await self._requests.renew(leases):
+            self.windows[worker].held.pop(lost.token, None)
             self._tell_worker(worker, Cancel(lease=lost, waits_again=True))
 
     def _replace(self, worker: str, why: str) -> None:
@@ -298,6 +319,7 @@ class Dispatch:
 
     async def _tidy(self) -> None:
         """Take back leases that ran out, end what waited or ran too long."""
+        await self._believe()
         for request_id in await self._requests.reclaim():
             self._take_back(request_id)
             self._board.changed(request_id)
@@ -316,6 +338,21 @@ class Dispatch:
                     late = f"the request ran longer than {longest:g} s; ask for fewer steps or pictures"
                     self._tell_worker(worker, Cancel(lease=holding.lease))
                     await self._settle(worker, Failed(lease=holding.lease, code=GenerationTimeout.code, message=late))
+
+    async def _believe(self) -> None:
+        """Where the clock was set, or the store was away, leases ran out that nobody could renew: they go on."""
+        skew = self._skew()
+        if abs(skew - self._skew_us) > SET_SECONDS * 1e6:
+            log.warning("the machine's clock was set", seconds=round((skew - self._skew_us) / 1e6))
+            self._doubtful = True
+        self._skew_us = skew
+        if self._doubtful:
+            for worker, window in self.windows.items():
+                await self._renew(worker, [holding.lease for holding in window.held.values()])
+            self._doubtful = False
+
+    def _skew(self) -> int:
+        return self._clock.now_us() - self._clock.monotonic_ns() // 1000
 
     def _take_back(self, request_id: str) -> None:
         """Its lease is over: whoever holds it works in vain."""

@@ -74,7 +74,7 @@ class Janitor:
             await self._media.delete(key)
         except FileNotFound:
             return True  # it never was
-        except (OSError, BaseError) as error:
+        except LaternaError as error:
             log.error("a file could not be deleted; trying again", error=str(error))
             return False
         return True

@@ -15,7 +15,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +25,11 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
-from laterna.errors import ConfigError, FileNotFound, PayloadTooLarge
+from laterna.errors import ConfigError, FileNotFound, PayloadTooLarge, Unavailable
 
 SIGNED = timedelta(hours=1)  # for which a signed address is good
-AWAY = timedelta(minutes=3)  # for which a bucket may be
+AWAY = timedelta(minutes=3)  # for which a bucket may be while a worker waits for it
+IMPATIENT = timedelta(seconds=15)  # the same while a client does
 LISTED = 500  # objects that a listing gives at a time
 PIECE = 1 << 20  # bytes of a streamed piece, at least
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -70,23 +72,28 @@ class Slice:
 
 
 class MediaStore:
-    """Objects in a folder or a bucket. Raises FileNotFound where a key names nothing."""
+    """Objects in a folder or a bucket. Raises FileNotFound where a key names nothing.
 
-    def __init__(self, place: Path | str) -> None:
+    What async code calls raises Unavailable where the folder or the bucket cannot be used.
+    """
+
+    def __init__(self, place: Path | str, away: timedelta = AWAY) -> None:
         """A folder, which is made, or `s3://bucket/prefix`; the AWS_* variables say how to get in.
 
-        Raises ConfigError for a bucket's URL that is none.
+        `away`: for how long a bucket that does not answer is asked again. Raises ConfigError for a bucket's URL that is
+        none.
         """
         self.folder: Path | None = None  # absent: it is a bucket
         if isinstance(place, str) and "://" in place:
-            self.store: ObjectStore = _bucket(place)
+            self.store: ObjectStore = _bucket(place, away)
             return
         self.folder = Path(place)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = LocalStore(self.folder)
 
     async def put(self, key: str, data: bytes) -> None:
-        await asyncio.to_thread(self.put_sync, key, data)
+        with reached():
+            await asyncio.to_thread(self.put_sync, key, data)
 
     def put_sync(self, key: str, data: bytes, content_type: str | None = None) -> None:
         """`content_type`: as which a bucket gives it out."""
@@ -102,26 +109,36 @@ class MediaStore:
         return str(obstore.sign(self.store, "GET", object_path(key), SIGNED))
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, limit_bytes: int) -> Stored:
-        """Store what arrives, piece by piece. Raises PayloadTooLarge above the limit; nothing is kept then."""
+        """Store what arrives, piece by piece. Raises PayloadTooLarge above the limit, and whatever `chunks` raises;
+        nothing is kept then.
+        """
         path = object_path(key)
         digest = hashlib.sha256()
         size = 0
 
+        theirs: list[Exception] = []  # what `chunks` raised
+
         async def counted() -> AsyncIterator[bytes]:
             nonlocal size
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise too_large(limit_bytes)
-                digest.update(chunk)
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        raise too_large(limit_bytes)
+                    digest.update(chunk)
+                    yield chunk
+            except Exception as error:
+                theirs.append(error)
+                raise
 
-        await obstore.put_async(self.store, path, counted(), max_concurrency=2)
-        await asyncio.to_thread(self.harden, path)
+        with reached(theirs):
+            await obstore.put_async(self.store, path, counted(), max_concurrency=2)
+            await asyncio.to_thread(self.harden, path)
         return Stored(size_bytes=size, sha256=digest.hexdigest())
 
     async def get(self, key: str) -> bytes:
-        return await asyncio.to_thread(self.get_sync, key)
+        with reached():
+            return await asyncio.to_thread(self.get_sync, key)
 
     def get_sync(self, key: str) -> bytes:
         try:
@@ -150,15 +167,17 @@ class MediaStore:
     async def _chunks(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         if start == stop:  # obstore refuses empty ranges
             return
-        try:
-            found = await obstore.get_async(self.store, object_path(key), options={"range": (start, stop)})
-        except FileNotFoundError as error:
-            raise _missing(key) from error
-        async for chunk in found.stream(min_chunk_size=PIECE):
-            yield bytes(chunk)
+        with reached():
+            try:
+                found = await obstore.get_async(self.store, object_path(key), options={"range": (start, stop)})
+            except FileNotFoundError as error:
+                raise _missing(key) from error
+            async for chunk in found.stream(min_chunk_size=PIECE):
+                yield bytes(chunk)
 
     async def size(self, key: str) -> int:
-        return await asyncio.to_thread(self.size_sync, key)
+        with reached():
+            return await asyncio.to_thread(self.size_sync, key)
 
     def size_sync(self, key: str) -> int:
         try:
@@ -167,7 +186,8 @@ class MediaStore:
             raise _missing(key) from error
 
     async def delete(self, key: str) -> None:
-        await asyncio.to_thread(self.delete_sync, key)
+        with reached():
+            await asyncio.to_thread(self.delete_sync, key)
 
     def delete_sync(self, key: str) -> None:
         """Forget an object; one that is gone already is no error."""
@@ -191,10 +211,25 @@ class MediaStore:
         _sync(self.folder)
 
 
-def _bucket(url: str) -> S3Store:
+@contextmanager
+def reached(theirs: Sequence[Exception] = ()) -> Iterator[None]:
+    """Raises Unavailable for the store's own trouble: a full disk, a bucket that does not answer.
+
+    `theirs`: what went wrong with what was to be stored, if anything did: that is raised as it is.
+    """
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if theirs:
+            raise
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise Unavailable(f"the files' store cannot be used: {reason}; nothing was changed, try again") from error
+
+
+def _bucket(url: str, away: timedelta) -> S3Store:
     wrong = f"files: {url[:200]!r} is no bucket that can be used; expected s3://name/prefix, and AWS_* variables"
     try:
-        store = from_url(url, retry_config={"max_retries": 100, "retry_timeout": AWAY})
+        store = from_url(url, retry_config={"max_retries": 100, "retry_timeout": away})
     except (BaseError, ValueError) as error:
         raise ConfigError(f"{wrong}: {error}") from error
     if not isinstance(store, S3Store):

@@ -16,7 +16,7 @@ from pathlib import Path
 import obstore
 
 from laterna.errors import InvalidInput, Problem
-from laterna.media.objects import PIECE, MediaStore, object_path, too_large
+from laterna.media.objects import PIECE, MediaStore, object_path, reached, too_large
 
 MAX_PARTS = 10_000
 FOLDER = "parts"
@@ -43,12 +43,14 @@ class Parts:
         if not 1 <= number <= MAX_PARTS:
             raise _problem(("path", "partNumber"), f"part numbers go from 1 to {MAX_PARTS}", number)
         etag = hashlib.blake2b(data, digest_size=16).hexdigest()
-        await obstore.put_async(self._store, _path(key, Part(number=number, etag=etag)), data)
+        with reached():
+            await obstore.put_async(self._store, _path(key, Part(number=number, etag=etag)), data)
         return etag
 
     async def size(self, key: str) -> int:
         """Bytes kept for a key so far, so that a sender cannot exceed the limit part by part."""
-        return await asyncio.to_thread(lambda: sum(int(item["size"]) for item in self._listed(_folder(key))))
+        with reached():
+            return await asyncio.to_thread(lambda: sum(int(item["size"]) for item in self._listed(_folder(key))))
 
     async def complete(self, key: str, parts: Sequence[Part], *, limit_bytes: int) -> int:
         """Join the parts by number and return the size in bytes; the parts are gone afterwards.
@@ -56,12 +58,13 @@ class Parts:
         Raises InvalidInput for parts that were not sent, PayloadTooLarge above the limit; the parts are kept then.
         """
         target, ordered = object_path(key), sorted(parts, key=lambda part: part.number)
-        size = await asyncio.to_thread(self._checked_size, key, ordered)
-        if size > limit_bytes:
-            raise too_large(limit_bytes)
-        await obstore.put_async(self._store, target, self._joined(key, ordered), max_concurrency=2)
-        await asyncio.to_thread(self._media.harden, target)
-        await self.abort(key)
+        with reached():
+            size = await asyncio.to_thread(self._checked_size, key, ordered)
+            if size > limit_bytes:
+                raise too_large(limit_bytes)
+            await obstore.put_async(self._store, target, self._joined(key, ordered), max_concurrency=2)
+            await asyncio.to_thread(self._media.harden, target)
+            await self.abort(key)
         return size
 
     async def abort(self, key: str) -> None:

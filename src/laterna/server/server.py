@@ -32,7 +32,7 @@ from laterna.dispatch.webhooks import Webhooks
 from laterna.errors import LaternaError
 from laterna.fleet.local import LocalFleet
 from laterna.media.fetch import Fetcher
-from laterna.media.objects import MediaStore
+from laterna.media.objects import IMPATIENT, MediaStore
 from laterna.media.parts import Parts
 from laterna.media.signatory import Signatory
 from laterna.requests.files import Files
@@ -103,7 +103,7 @@ async def _work(
     await keys.ensure_first(settings.key_file)
     stack.push_async_callback(keys.note_uses)
     _keep(stack, _now_and_then(keys.note_uses), end)
-    board, media = Board(), MediaStore(settings.media_place)
+    board, media = Board(), MediaStore(settings.media_place, IMPATIENT)
     workplaces = stations(settings)
     estimates = Estimates({station.name: station.costs_file for station in workplaces})
     etas = Etas(catalog, estimates, clock, settings.data / "etas.json")
