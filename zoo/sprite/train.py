@@ -25,7 +25,7 @@ RATE = 1e-3
 WARM = 400  # steps up to that rate
 DROPPED = 0.1  # share of captions replaced by "", for classifier-free guidance
 MEMORY = 0.9995  # of the averaged weights, per step
-GLANCE = 1000  # steps between two sheets
+GLANCE = 500  # steps between two sheets
 STABLE, COOLED = "painter.pt", "cooled.pt"
 
 
