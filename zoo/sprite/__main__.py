@@ -70,27 +70,29 @@ def _run(stage: str, args: argparse.Namespace, draw: scenes.Draw, basis: latents
     elif stage == "learn-judge":
         judge.learn(args.folder, draw.bank, args.judge_steps, args.minutes)
     elif stage == "sheet":
-        _sheet(args, draw)
+        _sheet(args, draw, basis)
     elif stage == "judge":
-        _judge(args, draw)
+        _judge(args, draw, basis)
     else:
         out = args.out or args.folder / "export"
         print(f"exported bytes: {export.export(args.folder, captions.vocabulary(draw.bank.subjects), out)}")
 
 
-def _paint(args: argparse.Namespace, draw: scenes.Draw, texts: list[str]) -> torch.Tensor:
-    """Pictures in [0, 1], (n, 3, 128, 128), by the averaged weights."""
+def _paint(args: argparse.Namespace, draw: scenes.Draw, basis: latents.Basis, texts: list[str]) -> torch.Tensor:
+    """Pictures in [0, 1], (n, 3, 128, 128), by the averaged weights; by the linear map while there is no decoder."""
     painter = export.painter(args.folder, captions.vocabulary(draw.bank.subjects))
     codes = [
         sampling.paint(painter, texts[place : place + 25], guidance=args.guidance, seed=place)
         for place in range(0, len(texts), 25)
     ]
+    if not (args.folder / "autoencoder.pt").exists():
+        return basis.lift(torch.cat(codes)) / 2 + 0.5
     return export.decode(export.decoder(args.folder), torch.cat(codes))
 
 
-def _sheet(args: argparse.Namespace, draw: scenes.Draw) -> None:
+def _sheet(args: argparse.Namespace, draw: scenes.Draw, basis: latents.Basis) -> None:
     asked = sheet.items(draw.bank.subjects)
-    pictures = _paint(args, draw, [item.text for item in asked])
+    pictures = _paint(args, draw, basis, [item.text for item in asked])
     sheet.draw(pictures, [item.text for item in asked], args.folder / "sprite-sheet.png")
     sheet.image(pictures[0]).resize((512, 512)).save(args.folder / "fox.png", optimize=True)
     sheet.curves(args.folder, args.folder / "sprite-curves.png")
@@ -98,8 +100,8 @@ def _sheet(args: argparse.Namespace, draw: scenes.Draw) -> None:
     print(f"backgrounds right: {sum(right) / len(right):.0%}")
 
 
-def _judge(args: argparse.Namespace, draw: scenes.Draw) -> None:
-    pictures = _paint(args, draw, verdict.prompts(draw))
+def _judge(args: argparse.Namespace, draw: scenes.Draw, basis: latents.Basis) -> None:
+    pictures = _paint(args, draw, basis, verdict.prompts(draw))
     found = dataclasses.asdict(verdict.reach(draw, judge.load(args.folder, draw.bank), pictures))
     (args.folder / "verdict.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({name: value for name, value in found.items() if name != "missed"}, indent=2))
