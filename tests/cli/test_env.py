@@ -11,6 +11,7 @@ import certifi
 import pytest
 
 from laterna.cli.env import variables
+from laterna.errors import ConfigError
 from laterna.server.address import read_address
 from laterna.tls.certificates import certificate_paths
 from laterna.tls.upstream import carried
@@ -59,6 +60,9 @@ def test_a_shell_that_had_nothing_gets_the_plain_bundle(servers: Callable[..., S
     assert gone["SSL_CERT_FILE"] == str(paths.bundle)
     assert "*" not in gone["NO_PROXY"]
     assert "HTTPS_PROXY" not in variables(server.settings, address, {"HTTPS_PROXY": PROXY}, intercept=False)
+    with pytest.raises(ConfigError, match=r"ALL_PROXY: ftp://proxy.example is none of http, .*--no-intercept") as bad:
+        variables(server.settings, address, {"ALL_PROXY": "ftp://me:s3cret@proxy.example"}, intercept=True)
+    assert "s3cret" not in str(bad.value)
 
 
 @pytest.mark.slow

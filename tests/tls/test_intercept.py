@@ -27,6 +27,7 @@ from laterna.tls.certificates import CertificatePaths, ensure_certificates
 from laterna.tls.intercept import MAX_HEAD, Intercept, Limits
 from laterna.tls.upstream import user_name
 from tests.media.sites import page, site
+from tests.tls.socks import socks
 from tests.tools import node
 
 pytestmark = pytest.mark.anyio
@@ -298,7 +299,28 @@ async def test_other_hosts_are_reached_by_the_proxy_that_the_client_had_before(t
         assert len(heads) == 2
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "http://127.0.0.1:99999", "http://[::1"])
+@pytest.mark.parametrize(
+    ("scheme", "host", "found"),
+    [
+        ("socks5h", "far.invalid", "far.invalid"),
+        ("socks5", "localhost", "127.0.0.1"),
+        ("socks4a", "far.invalid", "far.invalid"),
+        ("socks4", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+async def test_other_hosts_are_reached_by_a_socks_proxy_too(tmp_path: Path, scheme: str, host: str, found: str) -> None:
+    async with serving(tmp_path) as setup, socks("me", "s3:cret") as (port, asked):
+        user = user_name(f"{scheme}://me:s3%3Acret@127.0.0.1:{port}")
+        answer = await say(setup.port, connect(f"{host}:443", user=user), more=b"hello")
+        assert answer == b"HTTP/1.1 200 Connection Established\r\n\r\nbeyond:hello"
+        assert asked == [f"{found}:443"]
+        wrong = user_name(f"{scheme}://you:no@127.0.0.1:{port}")
+        assert (await say(setup.port, connect(f"{host}:443", user=wrong))).startswith(b"HTTP/1.1 502 ")
+        silent = user_name(f"{scheme}://127.0.0.1:1")
+        assert (await say(setup.port, connect(f"{host}:443", user=silent))).startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize("proxy", ["socks6://127.0.0.1:1", "http://", "http://127.0.0.1:99999", "http://[::1"])
 async def test_a_proxy_that_is_none_is_a_bad_gateway(tmp_path: Path, proxy: str) -> None:
     async with serving(tmp_path) as setup:
         answer = await say(setup.port, connect("far.invalid:443", user=user_name(proxy)))

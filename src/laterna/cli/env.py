@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from laterna.config import Settings
-from laterna.errors import Unavailable
+from laterna.errors import ConfigError, Unavailable
 from laterna.server.address import Address, find_address, url_host
 from laterna.server.embedded import held
 from laterna.tls.certificates import certificate_paths, joined
-from laterna.tls.upstream import own, user_name
+from laterna.tls.upstream import own, parse, user_name
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -47,6 +47,8 @@ def variables(settings: Settings, address: Address, before: Mapping[str, str], *
 
     Args:
         before: the shell's environment.
+
+    Raises ConfigError where its proxy is none that the intercepting one can go through.
     """
     key = settings.key_file.read_text().strip()
     paths = certificate_paths(settings.data / "tls")
@@ -68,7 +70,7 @@ def variables(settings: Settings, address: Address, before: Mapping[str, str], *
     without = _without_proxy(before, address)
     found |= {"NO_PROXY": without, "no_proxy": without}
     if intercept:
-        user = user_name(own(_proxy(before)))
+        user = user_name(_upstream(before))
         proxy = f"http://{user}:{address.intercept_token}@127.0.0.1:{address.intercept_port}"
         found |= {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NODE_USE_ENV_PROXY": "1"}
     return found
@@ -90,9 +92,16 @@ def _without_proxy(before: Mapping[str, str], address: Address) -> str:
     return ",".join(dict.fromkeys(names))
 
 
-def _proxy(before: Mapping[str, str]) -> str | None:
-    """The shell's proxy for https."""
+def _upstream(before: Mapping[str, str]) -> str | None:
+    """The shell's proxy for https, checked."""
     if "*" in _exempt(before):
         return None
     names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    return next((before[name] for name in names if before.get(name)), None)
+    name = next((name for name in names if before.get(name)), None)
+    proxy = None if name is None else own(before[name])
+    if proxy is not None:
+        try:
+            parse(proxy)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}; mend it, unset it, or use --no-intercept") from error
+    return proxy

@@ -16,6 +16,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from python_socks import ProxyError, ProxyType
+from python_socks.async_.asyncio import Proxy
+
 from laterna.tls.upstream import Upstream, carried, parse
 
 LOOPBACK = "127.0.0.1"
@@ -36,6 +39,7 @@ _STATUS = {
     502: "Bad Gateway",
     504: "Gateway Timeout",
 }
+_SOCKS = {"socks4": ProxyType.SOCKS4, "socks5": ProxyType.SOCKS5}
 _EXTRA = {405: "Allow: CONNECT\r\n", 407: 'Proxy-Authenticate: Basic realm="laterna"\r\n'}
 
 
@@ -160,7 +164,7 @@ class Intercept:
                 return await _through(parse(proxy), host, port)
         except TimeoutError:
             raise Refusal(504) from None
-        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError):
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError, ProxyError):
             raise Refusal(502) from None
 
     async def _relay(self, here: _Side, there: _Side) -> None:
@@ -179,8 +183,18 @@ class Intercept:
 
 
 async def _through(proxy: Upstream, host: str, port: int) -> _Side:
-    """A tunnel to the host through another proxy. Raises OSError where it gives none."""
-    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=proxy.tls or None, limit=MAX_HEAD)
+    """A tunnel to the host through another proxy. Raises OSError or ProxyError where it gives none."""
+    if proxy.scheme.startswith("socks"):
+        kind, by_name = _SOCKS[proxy.scheme[:6]], proxy.scheme[6:] != ""
+        socks = Proxy(kind, proxy.host, proxy.port, proxy.user, proxy.password, rdns=by_name)
+        return await asyncio.open_connection(sock=await socks.connect(host, port, timeout=CONNECT_SECONDS))
+    return await _tunnel(proxy, host, port)
+
+
+async def _tunnel(proxy: Upstream, host: str, port: int) -> _Side:
+    """By an HTTP proxy's CONNECT."""
+    tls = proxy.scheme == "https" or None
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=tls, limit=MAX_HEAD)
     try:
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         secret = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""

@@ -1,6 +1,7 @@
 """The proxy that a shell named before it was pointed at ours, through which every host but fal's is still reached.
 
-It travels in the user name of our own proxy's URL: each client brings its own, and the server keeps none.
+It speaks HTTP (CONNECT) or SOCKS, and travels in the user name of our own proxy's URL: each client brings its own, and
+the server keeps none.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 USER = "laterna"  # user name in our proxy's URL; `laterna-` and the upstream's URL, encoded, where there is one
-PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """An HTTP proxy."""
+    """A proxy by its URL. `socks4` and `socks5` have hosts looked up here, `socks4a` and `socks5h` by the proxy."""
 
+    scheme: str  # one of PORTS
     host: str
     port: int
-    tls: bool  # spoken to by TLS
-    authorization: str | None  # value of Proxy-Authorization; absent when it needs none
+    user: str | None  # absent when it needs none
+    password: str  # empty without a user
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of Proxy-Authorization; None when it needs none."""
+        if self.user is None:
+            return None
+        return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
 
 def user_name(proxy: str | None) -> str:
@@ -49,14 +58,14 @@ def own(proxy: str | None) -> str | None:
 
 
 def parse(proxy: str) -> Upstream:
-    """Raises ValueError for what is no address of an HTTP proxy."""
+    """Raises ValueError for what is no address of a proxy that can be gone through; it shows no password."""
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in PORTS or not parts.hostname:
-        raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is no http or https proxy")
-    secret = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else None
+        raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is none of {', '.join(PORTS)}")
     return Upstream(
+        scheme=parts.scheme,
         host=parts.hostname,
         port=parts.port or PORTS[parts.scheme],
-        tls=parts.scheme == "https",
-        authorization=f"Basic {base64.b64encode(secret.encode()).decode()}" if secret else None,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or ""),
     )
