@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from laterna.errors import FileNotFound, PayloadTooLarge
+from laterna.errors import FileNotFound, PayloadTooLarge, Unavailable
 from laterna.media.objects import MediaStore, is_key, new_key, object_path
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +119,18 @@ async def test_put_stream_keeps_nothing_of_what_fails(tmp_path: Path) -> None:
     with pytest.raises(FileNotFound):
         await media.size(key)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []  # noqa: ASYNC240
+
+
+async def test_a_folder_that_cannot_be_used_is_the_servers_trouble_and_its_place_no_secret_told(tmp_path: Path) -> None:
+    media, key = MediaStore(tmp_path / "media"), new_key()
+    (tmp_path / "media").rmdir()
+    (tmp_path / "media").write_bytes(b"not a folder")
+    with capture_logs() as lines:
+        for call in (media.put(key, b"x"), media.put_stream(key, pieces(b"x"), limit_bytes=9)):
+            with pytest.raises(Unavailable, match="try again") as refused:
+                await call
+            assert str(tmp_path) not in refused.value.message
+    assert [str(tmp_path) in line["error"] for line in lines] == [True, True]
 
 
 async def test_readers_see_one_whole_object_while_it_is_replaced(tmp_path: Path) -> None:

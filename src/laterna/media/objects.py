@@ -22,10 +22,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import obstore
+import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
 from laterna.errors import ConfigError, FileNotFound, PayloadTooLarge, Unavailable
+
+log = structlog.get_logger(__name__)
 
 SIGNED = timedelta(hours=1)  # for which a signed address is good
 AWAY = timedelta(minutes=3)  # for which a bucket may be while a worker waits for it
@@ -222,8 +225,9 @@ def reached(theirs: Sequence[Exception] = ()) -> Iterator[None]:
     except (BaseError, OSError) as error:
         if theirs:
             raise
-        reason = str(error).strip().partition("\n")[0][:300]
-        raise Unavailable(f"the files' store cannot be used: {reason}; nothing was changed, try again") from error
+        # The reason names paths and hosts of the operator's: it is for the log, not for clients.
+        log.error("the files' store cannot be used", error=str(error).strip().partition("\n")[0][:300])
+        raise Unavailable("the files' store cannot be used at the moment; nothing was changed, try again") from error
 
 
 def _bucket(url: str, away: timedelta) -> S3Store:
