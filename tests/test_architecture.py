@@ -13,13 +13,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "laterna"
 
-EDGE = {"errors", "config", "clock", "private", "contracts", "metrics"}  # may be imported by everybody
+EDGE = {
+    "errors",
+    "config",
+    "clock",
+    "private",
+    "contracts",
+    "metrics",
+    "tracing",
+    "logs",
+}  # may be imported by everybody
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "clock": set(),
     "private": set(),
     "metrics": {"__version__"},
+    "tracing": {"__version__", "errors"},
+    "logs": set(),
     "contracts": {"errors"},
     "store": set(),
     "catalog": set(),

@@ -72,6 +72,7 @@ class Settings:
     )
     invoice_from: str = knob("", "Who invoices come from: name and address, | begins a new line")
     metrics_open: bool = knob(False, "Answer /metrics without a key")
+    traces: str = knob("", "OpenTelemetry collector that gets traces, such as http://localhost:4318 (default: none)")
     log_level: str = knob("info", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
     log_json: bool = knob(False, "Log JSON lines instead of text")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import pytest
+
 from laterna.contracts.messages import Finished, Span, Spent
 from laterna.media.objects import is_key
 from laterna.requests.requests import Answer, Try
@@ -33,6 +37,16 @@ def test_a_request_is_told_with_its_attempts_timeline_and_usage(api: Api) -> Non
     assert done["timeline"] == [
         {"stage": "encode", "start_seconds": 0.0, "seconds": 1.0, "calls": 1, "batch": {"smallest": 1, "largest": 1}},
         {"stage": "denoise", "start_seconds": 1.0, "seconds": 5.0, "calls": 4, "batch": {"smallest": 2, "largest": 7}},
+    ]
+    whole = (datetime.fromisoformat(body["ended_at"]) - datetime.fromisoformat(body["sent_at"])).total_seconds()
+    assert sum(part["seconds"] for part in body["timeline"]) == pytest.approx(whole, abs=1e-9)
+    assert [(part["stage"], part["attempt"]) for part in body["timeline"]] == [
+        ("queue", 1),
+        ("run", 1),
+        ("queue", 2),
+        ("encode", 2),
+        ("denoise", 2),
+        ("settle", 2),
     ]
     assert sum(line["device_seconds"] for line in body["usage"]) == 2.0
     assert [line["amount"] for line in body["usage"] if line["stage"] == "price"] == [0.001]
@@ -98,5 +112,7 @@ def test_a_request_that_goes_on_keeps_its_payload(api: Api) -> None:
     with api.http() as http:
         answer = http.delete(f"{ONE}/{request}/payloads")
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "validation_error")
-        assert http.get(f"{ONE}/{request}").json()["attempts"] == []
+        body = http.get(f"{ONE}/{request}").json()
+        assert body["attempts"] == []
+        assert [(part["stage"], part["start_seconds"]) for part in body["timeline"]] == [("queue", 0.0)]
     api.finish(api.take(request))

@@ -128,8 +128,9 @@ async def test_many_requests_all_settle_with_their_outputs_and_device_time(tmp_p
             assert sum(line.device_ns for line in usage) > 0
             [attempt] = await at.requests.attempts(DEFAULT_TENANT, request)
             assert attempt.device_ns == sum(line.device_ns for line in usage)
-            assert {span.stage for span in attempt.timeline} == {"encode", "denoise", "decode"}
-            assert sum(span.device_ns for span in attempt.timeline) >= attempt.device_ns, "whoever shared the calls"
+            on_device = [span for span in attempt.timeline if span.on_device]
+            assert {span.stage for span in on_device} == {"encode", "denoise", "decode"}
+            assert sum(span.device_ns for span in on_device) >= attempt.device_ns, "whoever shared the calls"
 
 
 async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -> None:

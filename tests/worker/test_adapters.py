@@ -87,6 +87,8 @@ def test_an_adapter_changes_its_own_requests_pictures(shared: Driven) -> None:
     assert weaker not in (plain, changed)
     assert pixels(picture(shared, asked("again"))) == plain
     told = shared.about(worn.lease)
+    [stages] = [[span.stage for span in said.timeline] for said in told if isinstance(said, Finished)]
+    assert stages == ["fetch", "encode", "denoise", "decode", "store"]
     assert any(isinstance(said, Progress) and said.stage == "fetch" for said in told)
     [note] = [said.message for said in told if isinstance(said, Note) and "sha256" in said.message]
     assert "loras[0]" in note

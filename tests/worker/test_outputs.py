@@ -49,7 +49,8 @@ class Bench:
         self.broken: list[Run] = []
         self.outputs = Outputs(self.media, us().manifests, self.said.append, lambda run, _: self.broken.append(run))
         self.runs = [
-            Run(order=order(str(n), count=count), pictures_left=count, started_ns=1) for n, count in enumerate(counts)
+            Run(order=order(str(n), count=count), begun_ns=0, pictures_left=count, started_ns=1)
+            for n, count in enumerate(counts)
         ]
 
     def advance(self, run: Run) -> None:

@@ -27,6 +27,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
         yield driven
 
 
+def device_ns(said: Finished | Failed) -> int:
+    """Of all calls that it was in."""
+    return sum(span.device_ns for span in said.timeline if span.on_device)
+
+
 def test_pictures_are_stored_as_reported(shared: Driven) -> None:
     asked = order("stored", count=2, width=72, seed=5)
     shared.send(asked)
@@ -35,11 +40,15 @@ def test_pictures_are_stored_as_reported(shared: Driven) -> None:
     assert [made.seed for made in said.artifacts] == [5, 6]
     assert [(item.stage, item.calls) for item in said.spent] == [("encode", 2), ("denoise", 6), ("decode", 2)]
     assert [(span.stage, span.calls, span.largest) for span in said.timeline] == [
+        ("load", 1, 2),
         ("encode", 1, 2),
         ("denoise", 3, 2),
         ("decode", 1, 2),
+        ("store", 2, 1),
     ]
-    assert sum(span.device_ns for span in said.timeline) == sum(item.device_ns for item in said.spent)
+    assert device_ns(said) == sum(item.device_ns for item in said.spent)
+    edges = [edge for span in said.timeline for edge in (span.start_ns, span.end_ns or 0)]
+    assert edges == sorted(edges), "one after another, from when it was taken"
     colours = set()
     for made in said.artifacts:
         data = MediaStore(shared.media).get_sync(made.key)
@@ -93,7 +102,7 @@ def test_a_store_that_fails_is_told_once_and_the_rest_is_not_computed(shared: Dr
     assert isinstance(said, Failed)
     assert (said.code, said.retry) == (ExecutionError.code, True)
     assert sum(item.device_ns for item in said.spent) > 0
-    assert sum(span.device_ns for span in said.timeline) == sum(item.device_ns for item in said.spent)
+    assert device_ns(said) == sum(item.device_ns for item in said.spent)
     shared.idle()
     shared.mend_store()
     again = order("restored", count=3)

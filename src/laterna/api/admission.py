@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 from starlette.requests import HTTPConnection, Request
 
-from laterna import metrics
+from laterna import metrics, tracing
 from laterna.api.asked import Asked, query_input, read_asked
 from laterna.api.bodies import read_json
 from laterna.api.callers import caller_of
@@ -18,6 +19,8 @@ from laterna.api.services import Services
 from laterna.requests.requests import Receipt, Submission
 from laterna.requests.submission import REALTIME
 from laterna.tenants.caller import Caller
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,52 +78,58 @@ async def submit(
     Raises EndpointNotFound, Forbidden, InvalidInput, NoRunner, ModelTooLarge, and what `Requests.submit` does; nothing
     is queued then.
     """
-    card, endpoint = services.catalog.endpoint(endpoint_id)
-    caller.need_model(endpoint.id(card))
-    asked = asked or read_asked(request)
-    if asked.priority == REALTIME:
-        caller.need_realtime()
-    job = endpoint.contract.normalise(endpoint.contract.parse(raw))
-    job = await with_own_files(services, caller, job)
-    if (refused := services.refusal(card.ref())) is not None:
-        raise refused
-    now = services.clock.now_us()
-    start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
-    finish_by = None if asked.finish_within_s is None else now + round(asked.finish_within_s * 1e6)
-    cancel_by = None if asked.cancel_within_s is None else now + round(asked.cancel_within_s * 1e6)
-    receipt = await services.requests.submit(
-        Submission(
-            tenant=caller.tenant,
-            key_id=caller.key_id,
-            dialect=dialect,
-            endpoint=endpoint.id(card),
-            card_id=card.id,
-            model_revision=card.revision,
-            raw_input=raw,
-            generation=msgspec.structs.replace(job, previews=previews),
-            price=card.price,
-            priority=asked.priority,
-            direct=direct,
-            max_attempts=1 if asked.once else None,
-            retries=asked.retries,
-            start_by_us=start_by,
-            finish_by_us=finish_by,
-            cancel_by_us=cancel_by,
-            max_queue_length=asked.max_queue_length,
-            idempotency_key=asked.idempotency_key,
-            tags=asked.tags,
-            store_io=asked.store_io,
-            keep_seconds=asked.lifecycle.keep_seconds,
-            access=asked.lifecycle.access,
-            runner_hint=asked.runner_hint,
-            webhook_url=asked.webhook_url,
-            base_url=origin_of(request).cdn,
+    about = {"endpoint": endpoint_id, "dialect": dialect}
+    with tracing.serving("submit", request.headers.get(tracing.HEADER), about) as span:
+        card, endpoint = services.catalog.endpoint(endpoint_id)
+        caller.need_model(endpoint.id(card))
+        asked = asked or read_asked(request)
+        if asked.priority == REALTIME:
+            caller.need_realtime()
+        job = endpoint.contract.normalise(endpoint.contract.parse(raw))
+        job = await with_own_files(services, caller, job)
+        if (refused := services.refusal(card.ref())) is not None:
+            raise refused
+        now = services.clock.now_us()
+        start_by = None if asked.start_within_s is None else now + round(asked.start_within_s * 1e6)
+        finish_by = None if asked.finish_within_s is None else now + round(asked.finish_within_s * 1e6)
+        cancel_by = None if asked.cancel_within_s is None else now + round(asked.cancel_within_s * 1e6)
+        receipt = await services.requests.submit(
+            Submission(
+                tenant=caller.tenant,
+                key_id=caller.key_id,
+                dialect=dialect,
+                endpoint=endpoint.id(card),
+                card_id=card.id,
+                model_revision=card.revision,
+                raw_input=raw,
+                generation=msgspec.structs.replace(job, previews=previews),
+                price=card.price,
+                priority=asked.priority,
+                direct=direct,
+                max_attempts=1 if asked.once else None,
+                retries=asked.retries,
+                start_by_us=start_by,
+                finish_by_us=finish_by,
+                cancel_by_us=cancel_by,
+                max_queue_length=asked.max_queue_length,
+                idempotency_key=asked.idempotency_key,
+                tags=asked.tags,
+                store_io=asked.store_io,
+                keep_seconds=asked.lifecycle.keep_seconds,
+                access=asked.lifecycle.access,
+                runner_hint=asked.runner_hint,
+                webhook_url=asked.webhook_url,
+                base_url=origin_of(request).cdn,
+                traceparent=span.traceparent,
+            )
         )
-    )
-    if not receipt.repeated:
-        metrics.SUBMITTED.labels(card.id, dialect, metrics.CLASSES[asked.priority]).inc()
-    services.wake()
-    return Admitted(receipt=receipt, caller=caller, endpoint=endpoint.id(card))
+        structlog.contextvars.bind_contextvars(request_id=receipt.request_id)
+        log.debug("request submitted", endpoint=endpoint.id(card), repeated=receipt.repeated)
+        span.tell({"request_id": receipt.request_id})
+        if not receipt.repeated:
+            metrics.SUBMITTED.labels(card.id, dialect, metrics.CLASSES[asked.priority]).inc()
+        services.wake()
+        return Admitted(receipt=receipt, caller=caller, endpoint=endpoint.id(card))
 
 
 async def withdraw(services: Services, tenant: str, request_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import structlog
 from starlette.requests import HTTPConnection
 
 from laterna.api.services import Services
@@ -31,6 +32,7 @@ async def caller_of(
         caller = await _bearer(services, token, APP_PURPOSE)
         if not opens(caller.apps, endpoint_id):
             raise Forbidden(f"the token does not open {endpoint_id!r}; ask for one with it among allowed_apps")
+    structlog.contextvars.bind_contextvars(tenant=caller.tenant)
     caller.need(scope)
     return caller
 
@@ -74,6 +76,7 @@ async def _bearer(services: Services, token: str, purpose: str) -> Caller:
     """Who had a token made, while its key is good; no admin, whatever the key is."""
     said = services.tokens.verify(token, purpose)
     caller = await services.keys.check(said.key_id)
+    structlog.contextvars.bind_contextvars(tenant=caller.tenant)
     caller.need(API)
     return replace(caller, scopes=frozenset({API}), apps=said.apps)
 

@@ -40,7 +40,7 @@ EXPOSED = ", ".join(
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY"
 _ALLOWED = re.compile(
     r"authorization|content-type|accept|accept-language|range|cache-control|prefer|cancel-after"
-    r"|x-(app-)?fal-[a-z0-9-]+|x-stainless-[a-z0-9-]+|openai-(organization|project)"
+    r"|traceparent|tracestate|baggage|x-(app-)?fal-[a-z0-9-]+|x-stainless-[a-z0-9-]+|openai-(organization|project)"
 )
 _SECRET = re.compile(r"^((?:/cdn)?/files)/.*")
 
@@ -63,7 +63,7 @@ class Edge:
             await self._app(scope, receive, answer.send)
         except Exception:
             # The edge of a request: recorded here; the application has answered already where it could.
-            log.exception("a request failed unexpectedly", path=_path(scope), request_id=answer.id)
+            log.exception("a request failed unexpectedly", path=_path(scope))
             if not answer.complete:
                 raise
         finally:
@@ -80,12 +80,14 @@ class _Answer:
         self._status = 0
         self._start = time.monotonic_ns()
         scope["laterna.id"] = self.id
+        structlog.contextvars.bind_contextvars(request_id=self.id)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             self.id = headers.setdefault(REQUEST_ID, self.id)
+            structlog.contextvars.bind_contextvars(request_id=self.id)
             headers.setdefault(OPENAI_REQUEST_ID, self.id)
             headers.setdefault("access-control-allow-origin", "*")
             headers.setdefault("access-control-expose-headers", EXPOSED)
@@ -96,7 +98,7 @@ class _Answer:
 
     def log(self, scope: Scope) -> None:
         spent = round((time.monotonic_ns() - self._start) / 1e6, 1)
-        log.debug("http", method=scope["method"], path=_path(scope), status=self._status, ms=spent, request_id=self.id)
+        log.debug("http", method=scope["method"], path=_path(scope), status=self._status, ms=spent)
 
 
 def _path(scope: Scope) -> str:

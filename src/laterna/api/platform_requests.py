@@ -18,7 +18,7 @@ from laterna.api.hosts import origin_of
 from laterna.api.services import Services
 from laterna.contracts.messages import Span
 from laterna.errors import LaternaError
-from laterna.requests.requests import Attempt, RequestView, Try, UsageLine, Webhook
+from laterna.requests.requests import Attempt, Part, RequestView, Try, UsageLine, Webhook
 from laterna.tenants.caller import ADMIN, READ
 
 ONE = "/platform/v1/models/requests/{request_id}"
@@ -38,7 +38,7 @@ class PlatformRequests:
         ]
 
     async def detail(self, request: Request) -> Response:
-        """How it went: its attempts, what the engine did in each, what it used and what it cost."""
+        """How it went: where its time went, its attempts, what was done in each, what it used and what it cost."""
         requests = self._services.requests
         caller = await caller_of(request, self._services, scope=READ)
         view = await requests.get(caller.tenant, request.path_params["request_id"])
@@ -48,6 +48,7 @@ class PlatformRequests:
         return JSONResponse(
             {
                 **head(view),
+                "timeline": [_part(part, view.created_us) for part in requests.timeline(view, made)],
                 "attempts": [_attempt(one) for one in made],
                 "usage": [_line(line) for line in used],
                 "webhook": None if told is None else _webhook(told),
@@ -99,6 +100,15 @@ def head(view: RequestView) -> dict[str, Any]:
         "price": {"amount": view.price_nano / 1e9, "currency": view.currency},
         "cost": None if view.cost_nano is None else {"amount": view.cost_nano / 1e9, "currency": view.currency},
         "tags": dict(view.tags),
+    }
+
+
+def _part(part: Part, created_us: int) -> dict[str, Any]:
+    return {
+        "stage": part.stage,
+        "attempt": part.attempt,
+        "start_seconds": (part.start_us - created_us) / 1e6,
+        "seconds": (part.end_us - part.start_us) / 1e6,
     }
 
 

@@ -68,7 +68,7 @@ def forget(request: Id, data: Data = None) -> None:
 
 @app.command()
 def show(request: Id, json: Json = False, data: Data = None) -> None:
-    """Show how a request went: attempts, usage, each try at its webhook."""
+    """Show how a request went: where its time went, attempts, usage, each try at its webhook."""
     answer = _connect(settings_of(data)).get(f"{ONE}/{request}")
     print(text.dumps(answer, indent=2) if json else _detail(answer))
 
@@ -117,7 +117,7 @@ def _detail(answer: dict[str, Any]) -> str:
     """One value a line; lists and the webhook's tries indented below their names."""
     webhook = answer.pop("webhook") or {}
     lines = [f"{key}: {_flat(value)}" for key, value in answer.items() if not isinstance(value, list)]
-    for name in ("attempts", "usage"):
+    for name in ("timeline", "attempts", "usage"):
         lines += [f"{name}:", *(f"  {_pairs(item)}" for item in answer[name])]
     if webhook:
         tries = webhook.pop("tries")

@@ -11,6 +11,7 @@ import msgspec
 
 from laterna.contracts.generation import Generation, ModelRef
 
+DEVICE_STAGES = ("encode", "denoise", "decode")
 VERSION = 1  # both sides must agree; a worker that says another version is replaced
 
 
@@ -133,14 +134,22 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls of one stage, one after another, that a run shared with as many others: a line of its timeline."""
+    """Calls of one stage, one after another, that a run shared with as many others: a line of its timeline.
 
-    stage: str  # encode, denoise or decode
-    start_ns: int  # from the run's first device call to the first of these
-    device_ns: int  # the calls' wall time, whoever paid for it
+    So are the fetching of its adapters, the load of its model and the storing of its outputs, which call no device.
+    """
+
+    stage: str  # fetch, load, encode, denoise, decode or store
+    start_ns: int  # from when its worker took the request to the beginning of the first of these
+    device_ns: int  # their wall time, whoever paid for it
     calls: int
     smallest: int  # samples in the call that had fewest, its own and others'
     largest: int  # samples in the call that had most
+    end_ns: int | None = None  # as `start_ns`, to the end of the last of these; absent: an earlier version wrote it
+
+    @property
+    def on_device(self) -> bool:
+        return self.stage in DEVICE_STAGES
 
 
 class Finished(_Message, frozen=True, kw_only=True, tag="finished"):
@@ -148,7 +157,7 @@ class Finished(_Message, frozen=True, kw_only=True, tag="finished"):
     artifacts: list[Artifact]
     spent: list[Spent]
     inference_s: float  # from the first device call to the last, wall seconds
-    timeline: list[Span] = []  # what the engine did, in order
+    timeline: list[Span] = []  # what its worker did, in order
 
 
 class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
@@ -161,7 +170,7 @@ class Failed(_Message, frozen=True, kw_only=True, tag="failed"):
     retry: bool = False  # whether another attempt may go better
     done: int = 0  # denoising steps done, of all samples together: what a cancelled request pays for
     steps: int = 0  # of how many; 0 where it had not begun
-    timeline: list[Span] = []  # what the engine did, in order
+    timeline: list[Span] = []  # what its worker did, in order
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
 
     checkpoint_seconds: float = 1.0  # least time between two saves of a request; 0 saves before every step
     hang_seconds: float = 60.0  # that a device call may last whatever was predicted
+    log_level: str = "info"  # debug, info, warning or error
+    log_json: bool = False  # JSON lines instead of text
 
     @property
     def plans(self) -> Path:

@@ -126,9 +126,21 @@ class Dispatch:
 
     async def heard(self, worker: str, message: FromWorker) -> None:
         """Settle what a worker said. Under a lease that is no longer held only its end is heard, for what it used."""
+        with structlog.contextvars.bound_contextvars(**self._named(worker, message)):
+            await self._hear(worker, message)
+
+    def _named(self, worker: str, message: FromWorker) -> dict[str, str]:
+        """What every line of log meanwhile carries."""
+        if isinstance(message, Ready | Beat):
+            return {"worker": worker}
+        holding = self.windows[worker].held.get(message.lease.token)
+        about = {"worker": worker, "request_id": message.lease.request_id}
+        return about if holding is None else {**about, "tenant": holding.tenant}
+
+    async def _hear(self, worker: str, message: FromWorker) -> None:
         self._heard_ns[worker] = self._clock.monotonic_ns()
         if isinstance(message, Ready):
-            log.info("worker ready", worker=worker, device=message.device_name, memory=message.memory_bytes)
+            log.info("worker ready", device=message.device_name, memory=message.memory_bytes)
             self.windows[worker].device, self.windows[worker].ready = message, True
             self.wake()
         elif isinstance(message, Beat):

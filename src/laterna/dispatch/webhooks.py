@@ -92,6 +92,7 @@ class Webhooks:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Try once, and write down how it went however long the store cannot be reached: no try goes uncounted."""
+        structlog.contextvars.bind_contextvars(request_id=delivery.request_id, tenant=delivery.tenant)
         began_us, began_ns = self._clock.now_us(), self._clock.monotonic_ns()
         answer = await self._try(delivery)
         took_us = (self._clock.monotonic_ns() - began_ns) // 1000
@@ -111,7 +112,7 @@ class Webhooks:
         except LaternaError as error:
             return Answer(error=error.message, hopeless=isinstance(error, AddressRefused))
         except Exception as error:  # whatever it is, it is this delivery's own, and others go on
-            log.error("a webhook could not be delivered", request=delivery.request_id, exc_info=error)
+            log.error("a webhook could not be delivered", exc_info=error)
             return Answer(error=f"{type(error).__name__}: {error}")
         if 200 <= status < 300:
             return Answer(status=status)

@@ -7,16 +7,17 @@ then starts over. How often a request is saved follows from what saving was meas
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from laterna.engine.snapshot import Snapshot, decode, encode
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 SHARE = 0.005  # of the time that saving may take, all requests together
 KEEP_SECONDS = 86_400.0  # a file that nobody came back to for so long goes at the next start
@@ -64,7 +65,7 @@ class Checkpoints:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            log.warning("the checkpoint of request %s cannot be used: %s", request_id, error)
+            log.warning("a checkpoint cannot be used", request_id=request_id, error=str(error))
             return None
 
     def drop(self, request_id: str, after_s: float = 0.0) -> None:
@@ -121,7 +122,7 @@ class Checkpoints:
                 file.writelines(encode(snapshot))
             os.replace(new, self._path(request_id))
         except (OSError, RuntimeError) as error:
-            log.warning("the checkpoint of request %s could not be written: %s", request_id, error)
+            log.warning("a checkpoint could not be written", request_id=request_id, error=str(error))
         cost = time.thread_time() - begun
         self._cost_s = cost if self._cost_s == 0.0 else 0.8 * self._cost_s + 0.2 * cost
 
@@ -140,4 +141,4 @@ class Checkpoints:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("the checkpoint %s could not be deleted: %s", path.name, error)
+            log.warning("a checkpoint could not be deleted", file=path.name, error=str(error))

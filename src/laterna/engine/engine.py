@@ -90,11 +90,23 @@ class Engine:
         self._samples: list[Sample] = []
         self._free_ns: int | None = None  # when the last call ended; absent where something else came since
 
-    def submit(self, order: Assign) -> None:
+    def submit(self, order: Assign, taken_ns: int | None = None) -> None:
+        """Have it done, beside what is under way.
+
+        `taken_ns`: when, by the monotonic clock, its adapters began to be fetched; absent: it needed none.
+        """
         self._policy.weigh(order.tenant, order.weight)
-        run = Run(order=order, pictures_left=order.generation.count, watched=order.generation.previews)
+        count, now = order.generation.count, self._clock.monotonic_ns()
+        run = Run(
+            order=order,
+            begun_ns=now if taken_ns is None else taken_ns,
+            pictures_left=count,
+            watched=order.generation.previews,
+        )
+        if taken_ns is not None:
+            run.timeline.add("fetch", 0, now - taken_ns, count)
         self._keeper.take(run)
-        for index in range(order.generation.count):
+        for index in range(count):
             job = msgspec.structs.replace(order.generation, seed=order.generation.seed + index)
             sample = Sample(run=run, index=index, job=job, generator=torch.Generator("cpu"))
             self._samples.append(sample)
@@ -176,13 +188,25 @@ class Engine:
             return family
         self._say_loading(ref)
         self._free_ns = None
+        begun = self._clock.monotonic_ns()
         try:
-            return self._residency.load(ref, self._busy())
+            family = self._residency.load(ref, self._busy())
         except LaternaError as error:
             self._fail_all(ref, error)
         except (RuntimeError, OSError, ValueError, KeyError, MemoryError) as error:
             self._fail_all(ref, SampleFailed(f"model {ref.id!r} could not be loaded: {error}"))
+        else:
+            if family is not None:
+                self._note_load(ref, begun)
+            return family
         return None
+
+    def _note_load(self, ref: ModelRef, begun: int) -> None:
+        """In the timelines of all who waited for it."""
+        members = [sample for sample in self._samples if sample.run.order.model == ref]
+        took = self._clock.monotonic_ns() - begun
+        for run in {sample.run for sample in members}:
+            run.timeline.add("load", begun - run.begun_ns, took, len(members))
 
     def _candidate(self, sample: Sample) -> Candidate:
         order = sample.run.order
@@ -293,8 +317,7 @@ class Engine:
         for sample, own_ns in zip(members, divide(device_ns, work), strict=True):
             self._charge(sample.run, stage, own_ns)
         for run in {sample.run for sample in members}:
-            since = begun if run.started_ns is None else run.started_ns
-            run.timeline.add(stage, begun - since, device_ns, len(members))
+            run.timeline.add(stage, begun - run.begun_ns, device_ns, len(members))
         return device_ns
 
     def _charge(self, run: Run, stage: str, device_ns: int) -> None:

@@ -13,6 +13,7 @@ class Run:
     """Mutable, engine-owned. It ends once: finished or failed."""
 
     order: Assign
+    begun_ns: int  # monotonic time at which its worker took it: what its timeline counts from
     pictures_left: int  # samples not decoded yet
     watched: bool = False  # whether somebody wants previews
     started_ns: int | None = None  # monotonic time of the first device call; absent before
@@ -20,7 +21,7 @@ class Run:
     preview_ns: int = 0  # monotonic time of the last preview
     failed: bool = False  # whether its end was told
     spent: dict[str, list[int]] = field(default_factory=dict)  # stage -> [calls, device nanoseconds]
-    timeline: Timeline = field(default_factory=Timeline)  # the calls that it was in
+    timeline: Timeline = field(default_factory=Timeline)  # the calls that it was in, and what came before
 
     def charge(self, stage: str, device_ns: int) -> None:
         entry = self.spent.setdefault(stage, [0, 0])

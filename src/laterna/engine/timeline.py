@@ -1,5 +1,5 @@
-"""What the engine did for a run, in a few lines: calls of one stage, one after another, with as many samples each, are
-one span. Where there are too many, neighbours are put together; the seconds still add up to the calls' own.
+"""What was done for a run, in a few lines: calls of one stage, one after another, with as many samples each, are one
+span. Where there are too many, neighbours are put together; the seconds still add up to the calls' own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ class Timeline:
         self._spans: list[Span] = []
 
     def add(self, stage: str, start_ns: int, device_ns: int, batch: int) -> None:
-        """Note a device call: when it began, counted from the run's first, how long it took, with how many samples."""
-        call = Span(stage=stage, start_ns=start_ns, device_ns=device_ns, calls=1, smallest=batch, largest=batch)
+        """Note a call: when it began, counted from the run's beginning, how long it took, with how many samples."""
+        call = Span(
+            stage=stage,
+            start_ns=start_ns,
+            end_ns=start_ns + device_ns,
+            device_ns=device_ns,
+            calls=1,
+            smallest=batch,
+            largest=batch,
+        )
         last = self._spans[-1] if self._spans else None
         if last is not None and (last.stage, last.smallest, last.largest) == (stage, batch, batch):
             self._spans[-1] = _together(last, call)
@@ -43,6 +51,7 @@ def _together(first: Span, second: Span) -> Span:
     return Span(
         stage=first.stage,
         start_ns=first.start_ns,
+        end_ns=second.end_ns,
         device_ns=first.device_ns + second.device_ns,
         calls=first.calls + second.calls,
         smallest=min(first.smallest, second.smallest),

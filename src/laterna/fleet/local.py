@@ -154,14 +154,16 @@ class LocalWorker:
                 self.ready, self.problem = message, None
             elif isinstance(message, Beat):
                 self.resident = tuple(message.resident)
-            await self._told(self._hearer.heard(self.name, message))
+            await self._told(self._hearer.heard(self.name, message), message)
 
-    async def _told(self, hearing: Awaitable[None]) -> None:
+    async def _told(self, hearing: Awaitable[None], message: FromWorker | None = None) -> None:
         """What the hearer cannot take in now (its store is busy) costs no worker: leases will run out."""
         try:
             await hearing
         except LaternaError as error:
-            log.error("what a worker said was not kept", worker=self.name, error=error.message)
+            lease = getattr(message, "lease", None)
+            about = {} if lease is None else {"request_id": lease.request_id}
+            log.error("what a worker said was not kept", worker=self.name, error=error.message, **about)
 
 
 class LocalFleet:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, update
 
 from laterna import metrics
 from laterna.errors import PoisonRequest, RequestCancelled
-from laterna.queue import charging, events, retries
+from laterna.queue import charging, events, retries, traces
 from laterna.queue.entry import Entry
 from laterna.store.ids import Ids
 from laterna.store.schema import attempts, outbox, requests
 from laterna.store.states import CANCELLED, FAILED, OK, QUEUED, SCHEDULED, SETTLED
+
+log = structlog.get_logger(__name__)
 
 UNSTORED_SECONDS = 3600  # what is not to be stored can be fetched for so long after settling
 
@@ -107,6 +110,9 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
     assert settled.rowcount == 1, f"request {found.id} was settled before"
     events.append(connection, found.id, now_us, events.SETTLED, ending.message or ending.outcome)
     _count(found, ending, now_us)
+    _log(found, ending)
+    if found.traceparent is not None:
+        traces.trace(connection, found, found.traceparent, ending.code, now_us)
 
 
 def _count(found: Entry, ending: Ending, now_us: int) -> None:
@@ -115,6 +121,14 @@ def _count(found: Entry, ending: Ending, now_us: int) -> None:
     if ending.outcome == OK:
         seconds = max(0, now_us - found.created_us) / 1e6
         metrics.TOOK.labels(found.card_id, metrics.CLASSES[found.priority]).observe(seconds)
+
+
+def _log(found: Entry, ending: Ending) -> None:
+    about = {"request_id": found.id, "tenant": found.tenant, "model": found.card_id, "attempt": found.attempts}
+    if ending.outcome == OK:
+        log.debug("request done", **about)
+    else:
+        log.info("request ended", outcome=ending.outcome, error=ending.code, message=ending.message, **about)
 
 
 def give_back(connection: Connection, found: Entry, why: str, now_us: int) -> None:

@@ -39,6 +39,7 @@ FIELDS = (
     requests.c.keep_seconds,
     requests.c.access,
     requests.c.charged_ns,
+    requests.c.traceparent,
     _WEIGHT,
 )
 
@@ -71,6 +72,7 @@ class Entry:
     keep_seconds: int | None  # absent: for ever
     access: str | None  # JSON, of its outputs; absent: whoever has their addresses may read
     charged_ns: int | None  # counted against its tenant's share for the present lease; absent: not held
+    traceparent: str | None  # W3C trace context of its submission; absent: it is not traced
     weight: int  # of its tenant
 
 
@@ -101,6 +103,7 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         keep_seconds=row.keep_seconds,
         access=row.access,
         charged_ns=row.charged_ns,
+        traceparent=row.traceparent,
         weight=row.weight,
     )
 

@@ -67,6 +67,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "price_unit": asked.price.unit,
         "unit_nano": asked.price.nano,
         "quantity_micro": quoted.quantity_micro,
+        "traceparent": asked.traceparent,
         "created_us": now_us,
         "max_attempts": asked.max_attempts or most_attempts(asked.retries, attempts),
         "retries": None if asked.retries is None else json.dumps(dict(asked.retries)),

@@ -18,16 +18,17 @@ from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease, Spent
 from laterna.errors import AlreadyCompleted
 from laterna.queue import events, lanes, leasing, upkeep
+from laterna.queue.attempts import Attempt, attempts_of
 from laterna.queue.census import Census, census
 from laterna.queue.ending import give_back
 from laterna.queue.entry import held
 from laterna.queue.events import LogLine
 from laterna.queue.lanes import Total, Waiting
 from laterna.queue.leasing import Chosen, Leased
+from laterna.queue.timeline import Part, parts
 from laterna.requests import analytics, expiry, history, listing, metering, outbox, settlement, standing, views
 from laterna.requests.admission import admit, check_deadlines, rows_of
 from laterna.requests.analytics import Measured
-from laterna.requests.attempts import Attempt, attempts_of
 from laterna.requests.history import Past, PastPage, Which
 from laterna.requests.listing import ALL, Filter, Page
 from laterna.requests.outbox import Answer, Delivery, Try, Webhook
@@ -54,6 +55,7 @@ __all__ = [
     "LogLine",
     "Output",
     "Page",
+    "Part",
     "Past",
     "PastPage",
     "Receipt",
@@ -155,6 +157,11 @@ class Requests:
     async def attempts(self, tenant: str, request_id: str) -> list[Attempt]:
         """Each with its worker, device time and timeline; none where there is no such request."""
         return await self._store.read(lambda c: attempts_of(c, tenant, request_id))
+
+    def timeline(self, view: RequestView, made: Sequence[Attempt]) -> list[Part]:
+        """Where its time went up to now, from its attempts."""
+        until_us = self._clock.now_us() if view.settled_us is None else view.settled_us
+        return parts(view.created_us, until_us, made)
 
     async def page(self, tenant: str, cursor: str | None = None, limit: int = 50, which: Filter = ALL) -> Page:
         """A page of the tenant's requests, newest first. Raises InvalidInput for a bad cursor."""

@@ -44,6 +44,7 @@ class Submission:
     runner_hint: str | None = None  # what it shares with others that should go to the same worker
     access: Access | None = None  # who may read its outputs; absent: whoever has their addresses
     webhook_url: str | None = None  # told when it settles
+    traceparent: str | None = None  # W3C trace context of its submission; absent: it is not traced
     base_url: str | None = None  # under which its sender reaches this server: for URLs in the webhook
 
 

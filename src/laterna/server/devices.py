@@ -24,6 +24,8 @@ def stations(settings: Settings) -> list[Station]:
             adapters=adapters(settings),
             checkpoint_seconds=settings.checkpoint_seconds,
             hang_seconds=settings.hang_seconds,
+            log_level=settings.log_level,
+            log_json=settings.log_json,
         )
         for device in settings.devices or found()
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from laterna import tracing
 from laterna.api.app import create_app
 from laterna.api.hosts import FAL_HOSTS
 from laterna.api.services import Services
@@ -31,6 +32,7 @@ from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import Webhooks
 from laterna.errors import LaternaError
 from laterna.fleet.local import LocalFleet
+from laterna.logs import configure_logs
 from laterna.media.fetch import Fetcher
 from laterna.media.objects import IMPATIENT, MediaStore
 from laterna.media.parts import Parts
@@ -41,7 +43,6 @@ from laterna.requests.requests import Requests
 from laterna.server.address import Address, reachable, served_names, url_host
 from laterna.server.devices import stations
 from laterna.server.listeners import Listeners, bind
-from laterna.server.logs import configure_logs
 from laterna.store.store import Store
 from laterna.tenants.keys import Keys
 from laterna.tenants.tenants import Tenants
@@ -69,7 +70,7 @@ async def serve(settings: Settings, up: Callable[[Address], None]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    configure_logs(settings)
+    configure_logs(settings.log_level, settings.log_json)
     async with running(settings, end) as address:
         up(address)
         try:
@@ -83,6 +84,8 @@ async def serve(settings: Settings, up: Callable[[Address], None]) -> None:
 async def running(settings: Settings, end: End) -> AsyncIterator[Address]:
     """A server, while the context is open."""
     async with AsyncExitStack() as stack:
+        tracing.start(settings.traces)
+        stack.callback(tracing.stop)
         catalog, clock = Catalog.load(settings.cards_folder), SystemClock()
         store = await Store.open(settings)
         stack.push_async_callback(store.close)

@@ -161,6 +161,7 @@ def _done(row: Row[*tuple[Any, ...]]) -> Done:
 
 
 def _last_s(timeline: bytes | None) -> float | None:
-    """Where the last span is of several calls, others' may lie between them: then it does not say when it ended."""
-    spans = [] if timeline is None else _spans.decode(timeline)
-    return (spans[-1].start_ns + spans[-1].device_ns) / 1e9 if spans and spans[-1].calls == 1 else None
+    spans = [] if timeline is None else [span for span in _spans.decode(timeline) if span.on_device]
+    if not spans or spans[-1].end_ns is None:
+        return None
+    return (spans[-1].end_ns - spans[0].start_ns) / 1e9

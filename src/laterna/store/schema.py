@@ -145,6 +145,7 @@ requests = Table(
     Column("alone", Boolean, nullable=False, server_default=false()),  # its attempt, or its next, is made by itself
     Column("access", Text),  # JSON of `laterna.requests.access`, for its outputs; absent: all who have their addresses
     Column("runner_hint", Text),  # what it shares with others that should go to the same worker
+    Column("traceparent", Text),  # W3C trace context of its submission; absent: it is not traced
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),

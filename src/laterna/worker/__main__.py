@@ -22,12 +22,14 @@ def main() -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_TURNS)  # read when torch is loaded
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when workers stop
     try:
+        from laterna.logs import configure_logs
         from laterna.worker.link import Link
         from laterna.worker.process import Worker
     except ModuleNotFoundError as missing:
         print(f"{missing}: models need `pip install 'laterna[models]'`", file=sys.stderr)
         return NO_TORCH
     connection = socket.socket(fileno=descriptor)
+    configure_logs(station.log_level, station.log_json, station.name)
     Worker(station, Link(connection)).serve()
     return 0
 

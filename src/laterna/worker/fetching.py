@@ -7,6 +7,7 @@ be had fails its own request alone.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,11 +36,11 @@ class Fetching:
         self._say = say
         self._ready = ready
         self._lock = threading.Lock()
-        self._waiting: set[str] = set()  # tokens
+        self._waiting: dict[str, int] = {}  # by token, when it began, monotonic nanoseconds
 
     def begin(self, order: Assign) -> None:
         with self._lock:
-            self._waiting.add(order.lease.token)
+            self._waiting[order.lease.token] = time.monotonic_ns()
         steps = order.generation.steps
         self._say(Progress(lease=order.lease, stage="fetch", step=0, steps=steps, batch=0, remaining_s=0.0))
         threading.Thread(target=self._fetch, args=(order,), name="adapters", daemon=True).start()
@@ -48,12 +49,10 @@ class Fetching:
         """Whether it was here; then it is said to be cancelled, here or altogether."""
         return self._end(lease, RequestCancelled.code, "the request was cancelled", waits_again)
 
-    def release(self, lease: Lease) -> bool:
-        """Whether an order that is ready still waited; it was cancelled otherwise."""
+    def release(self, lease: Lease) -> int | None:
+        """When an order that is ready began to be fetched, monotonic nanoseconds; None: it was cancelled."""
         with self._lock:
-            found = lease.token in self._waiting
-            self._waiting.discard(lease.token)
-        return found
+            return self._waiting.pop(lease.token, None)
 
     def _fetch(self, order: Assign) -> None:
         try:
@@ -74,7 +73,7 @@ class Fetching:
             raise type(error)(f"loras[{number}].path: {error.message}") from error
 
     def _end(self, lease: Lease, code: str, message: str, retry: bool = False) -> bool:
-        if not self.release(lease):
+        if self.release(lease) is None:
             return False
         self._say(Failed(lease=lease, code=code, message=message, retry=retry))
         return True

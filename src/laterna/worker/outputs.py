@@ -19,6 +19,7 @@ from obstore.exceptions import BaseError
 
 from laterna.contracts.messages import Artifact, Finished, FromWorker, Lease, Preview, Progress
 from laterna.engine.run import Run
+from laterna.engine.timeline import Timeline
 from laterna.families.family import Picture
 from laterna.media.images import encode_image
 from laterna.media.manifests import Manifests
@@ -37,6 +38,7 @@ class _Kept:
     over: bool = False  # it will not be finished: nothing more of it is stored
     keys: list[str] = field(default_factory=list)  # in the media store, or about to be; the pool's thread only
     artifacts: list[Artifact] = field(default_factory=list)  # the pool's thread only
+    timeline: Timeline = field(default_factory=Timeline)  # of storing them; the pool's thread only
 
 
 class Outputs:
@@ -110,7 +112,7 @@ class Outputs:
                 self._unstored(kept.run, f"an output could not be stored: {error}")
 
     def _keep(self, kept: _Kept, index: int, picture: Picture) -> None:
-        job, model = kept.run.order.generation, kept.run.order.model
+        job, model, begun = kept.run.order.generation, kept.run.order.model, time.monotonic_ns()
         shown, flagged = self._safety.shown(picture) if job.safety else (picture, False)
         made = Provenance(model=model.id, created_us=time.time_ns() // 1000, seed=job.seed + index)
         data, content_type = self._marked(shown, job.image_format, made)
@@ -133,6 +135,7 @@ class Outputs:
                 flagged=flagged,
             )
         )
+        kept.timeline.add("store", begun - kept.run.begun_ns, time.monotonic_ns() - begun, 1)
 
     def _finish(self, kept: _Kept) -> None:
         run, lease = kept.run, kept.run.order.lease
@@ -148,7 +151,7 @@ class Outputs:
                 artifacts=artifacts,
                 spent=run.bill(),
                 inference_s=seconds,
-                timeline=run.timeline.spans(),
+                timeline=[*run.timeline.spans(), *kept.timeline.spans()],
             )
         )
 

@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+import structlog
+
 from laterna.clock import Clock, SystemClock
 from laterna.contracts.generation import Lora, ModelRef
 from laterna.contracts.messages import (
@@ -24,7 +26,6 @@ from laterna.contracts.messages import (
     Failed,
     Finished,
     FromWorker,
-    Lease,
     Note,
     Observation,
     Progress,
@@ -54,6 +55,8 @@ from laterna.worker.link import Link
 from laterna.worker.outputs import Outputs
 from laterna.worker.sources import Sources
 
+log = structlog.get_logger(__name__)
+
 BEAT_SECONDS = 1.0
 HANGS = 20  # a call that takes so many times its prediction hangs
 FIRST_CALLS = 10  # times the least patience with a model's first calls, which may compile kernels
@@ -69,7 +72,7 @@ class Worker:
         self._link = link
         self._station = station
         self._lock = threading.Lock()
-        self._held: dict[str, Lease] = {}  # by token: what the beats keep
+        self._held: dict[str, Assign] = {}  # by token: whose leases the beats keep
         self._seen: list[Observation] = []
         self._over = threading.Event()
         self._device = open_device(station.device, station.memory_gb, station.threads, station.plans)
@@ -135,7 +138,8 @@ class Worker:
     def _take(self, order: ToWorker) -> None:
         if isinstance(order, Assign):
             with self._lock:
-                self._held[order.lease.token] = order.lease
+                self._held[order.lease.token] = order
+            log.debug("request taken", **_named(order), attempt=order.attempt)
             if self._fetching is not None and order.generation.loras:
                 self._fetching.begin(order)
             else:
@@ -179,12 +183,13 @@ class Worker:
 
     def _admit(self, order: Assign) -> None:
         assert self._fetching is not None
-        if not self._fetching.release(order.lease):
+        taken_ns = self._fetching.release(order.lease)
+        if taken_ns is None:
             return
         for number, lora in enumerate(order.generation.loras):
             told = f"loras[{number}]: sha256:{lora.digest} at scale {lora.scale:g}"
             self._say(Note(lease=order.lease, level="INFO", message=told))
-        self._engine.submit(order)
+        self._engine.submit(order, taken_ns)
 
     def _unstored(self, run: Run, message: str) -> None:
         """Told by the outputs' thread."""
@@ -214,7 +219,9 @@ class Worker:
         self._link.say(message)
         if isinstance(message, Finished | Failed):
             with self._lock:
-                self._held.pop(message.lease.token, None)
+                order = self._held.pop(message.lease.token, None)
+            if order is not None:
+                _log_end(order, message)
             if isinstance(message, Finished):
                 self._checkpoints.drop(message.lease.request_id, SETTLING_SECONDS)
             elif not message.retry:
@@ -223,7 +230,7 @@ class Worker:
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             with self._lock:
-                leases, self._seen, seen = list(self._held.values()), [], self._seen
+                leases, self._seen, seen = [order.lease for order in self._held.values()], [], self._seen
             self._link.say(Beat(leases=leases, resident=self._engine.resident(), observed=seen, call=self._running()))
 
     def _running(self) -> Call | None:
@@ -235,3 +242,15 @@ class Worker:
         seconds = (self._clock.monotonic_ns() - call.begun_ns) / 1e9
         longest = max(least, HANGS * plan.predicted_s)
         return Call(model=plan.model, stage=plan.stage, seconds=seconds, longest_s=longest)
+
+
+def _named(order: Assign) -> dict[str, str]:
+    """What every line of log about it carries."""
+    return {"request_id": order.lease.request_id, "tenant": order.tenant, "model": order.model.id}
+
+
+def _log_end(order: Assign, said: Finished | Failed) -> None:
+    if isinstance(said, Finished):
+        log.debug("request finished", **_named(order), inference_s=said.inference_s)
+    else:
+        log.info("request failed", **_named(order), error=said.code, message=said.message, retry=said.retry)

@@ -1,4 +1,4 @@
-"""The attempts at a request, with what each used and what its worker's engine did."""
+"""The attempts at a request, with what each used and what its worker did."""
 
 from __future__ import annotations
 
