@@ -130,7 +130,8 @@ def test_an_unexpected_error_says_nothing_of_the_inside(api: Api, monkeypatch: p
         raise RuntimeError("the secret of the inside")
 
     monkeypatch.setattr(api.requests, "get", broken)
-    with structlog.testing.capture_logs() as lines, api.http() as http:
+    merged = [structlog.contextvars.merge_contextvars]
+    with structlog.testing.capture_logs(merged) as lines, api.http() as http:
         answer = http.get("/queue/test/blank/requests/x/status")
         for _ in range(200):  # the line follows the answer
             if len(lines) > 1:

@@ -88,10 +88,16 @@ def _untold(one: Attempt, until_us: int) -> Iterator[_End]:
 
 
 def _origin_us(one: Attempt) -> int:
-    """When its worker took it, by the server's clock: which saw its first device call begin."""
+    """When its worker took it, by the server's clock: which heard, late by what the news was under way, of its first
+    device call's beginning and of its end.
+    """
     first = next((span for span in one.timeline if span.on_device), one.timeline[0])
     began_us = one.leased_us if one.started_us is None else one.started_us
-    return began_us - first.start_ns // 1000
+    origin_us = began_us - first.start_ns // 1000
+    if one.ended_us is None:
+        return origin_us
+    last_us = max(_end_ns(span) for span in one.timeline) // 1000
+    return min(origin_us, max(one.leased_us, one.ended_us - last_us))
 
 
 def _end_ns(span: Span) -> int:
