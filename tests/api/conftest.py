@@ -121,7 +121,9 @@ class Api:
         await self.keys.ensure_first(self.settings.key_file)
         self.books = Books(self.store, clock)
         self.tenants = Tenants(self.store, clock, self.settings)
-        self.requests = Requests(self.store, clock, self.settings, webhook_body(catalog, "http://cdn"))
+        self.requests = Requests(
+            self.store, clock, self.settings, webhook_body(catalog, "http://cdn", self._latest.get)
+        )
         self.board, self.media = Board(), MediaStore(self.settings.media)
         self.files, self.tokens = Files(self.store, clock), Tokens.open(self.settings.data, clock)
         self.services = Services(

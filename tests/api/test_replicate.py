@@ -10,10 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from laterna.api.replicate_asked import LONGEST_WAIT, life_seconds, wait_seconds
+from laterna.api.replicate_asked import LONGEST_WAIT, _webhook, life_seconds, wait_seconds
 from laterna.contracts.generation import TextToImage
 from laterna.errors import InvalidInput
 from tests.api.conftest import Api, running
+from tests.requests.conftest import TAKEN
 
 PREDICTIONS = "/replicate/v1/predictions"
 BY_MODEL = "/replicate/v1/models/test/blank/predictions"
@@ -366,6 +367,23 @@ def test_refusals_are_problems(api: Api, method: str, path: str, status: int) ->
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "instead"),
+    [
+        ("POST", "/replicate/v1/models/a/b/versions/c/trainings", "train a LoRA elsewhere"),
+        ("GET", "/replicate/v1/trainings/x", "train a LoRA elsewhere"),
+        ("POST", "/replicate/v1/deployments/a/b/predictions", "/replicate/v1/models/{owner}/{name}/predictions"),
+        ("GET", "/replicate/v1/deployments", "/replicate/v1/models/{owner}/{name}/predictions"),
+    ],
+)
+def test_what_is_not_served_says_what_is_in_its_place(api: Api, method: str, path: str, instead: str) -> None:
+    with client(api) as http:
+        answer = http.request(method, path, json={} if method == "POST" else None)
+    assert (answer.status_code, answer.json()["type"]) == (404, "not_found")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert instead in answer.json()["detail"]
+
+
 def test_a_full_queue_says_when_to_ask_again(api: Api) -> None:
     created(api)
     with client(api) as http:
@@ -387,6 +405,15 @@ def test_nobody_else_sees_a_prediction(api: Api) -> None:
         assert http.post(BY_MODEL, json={"input": {"prompt": "a"}}).status_code == 401
 
 
+def early(api: Api, prediction: str) -> tuple[str, dict[str, Any]]:
+    """The first of what is told before its end, taken: the event and the body."""
+    found = api.call(api.requests.due_tidings(100))
+    [delivery] = [one for one in found if one.request_id == prediction]
+    body = json.loads(api.call(api.requests.webhook_body(delivery)))
+    api.call(api.requests.webhook_tried(delivery, TAKEN))
+    return delivery.event, body
+
+
 def test_a_webhook_is_told_the_prediction(api: Api) -> None:
     hook = {"webhook": "https://example.com/h"}
     told = created(api, **hook, webhook_events_filter=["start", "completed"])
@@ -395,6 +422,9 @@ def test_a_webhook_is_told_the_prediction(api: Api) -> None:
     api.note(leased, "half way")
     api.finish(leased)
     api.finish(api.take(silent["id"]))
+    event, begun = early(api, told["id"])
+    assert (event, begun["id"], begun["status"], begun["output"]) == ("start", told["id"], "processing", None)
+    assert begun["started_at"] is not None
     due = {one.request_id: one for one in api.call(api.requests.due_webhooks(100))}
     assert silent["id"] not in due
     body = json.loads(api.call(api.requests.webhook_body(due[told["id"]])))
@@ -404,6 +434,43 @@ def test_a_webhook_is_told_the_prediction(api: Api) -> None:
     assert body["logs"] == "half way\n"
     with api.http(key=None) as http:
         assert http.get(body["output"][0]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"webhook": "https://x.example"}, ("output", "completed")),
+        (
+            {"webhook": "https://x.example", "webhook_events_filter": ["completed", "logs", "logs"]},
+            ("logs", "completed"),
+        ),
+        ({"webhook_completed": "https://x.example", "webhook_events_filter": ["start"]}, ("completed",)),
+        ({"webhook": "https://x.example", "webhook_events_filter": []}, None),
+        ({"webhook_events_filter": ["start"]}, None),
+    ],
+)
+def test_the_events_that_are_told_are_those_that_were_asked_for(api: Api, body: Any, expected: Any) -> None:
+    url, events = _webhook({"input": {}, **body})
+    assert (None if url is None else events) == expected
+    created(api, **body)
+
+
+def test_what_is_told_before_the_end_says_nothing_of_it(api: Api) -> None:
+    told = created(api, webhook="https://x.example", webhook_events_filter=["output", "logs"])
+    leased = api.take(told["id"])
+    api.begin(leased)
+    api.progress(leased, 5)
+    api.note(leased, "half way")
+    api.call(api.requests.logged([told["id"]]))
+    event, body = early(api, told["id"])
+    assert (event, body["status"], body["output"]) == ("logs", "processing", None)
+    assert body["logs"].startswith("half way\n")
+    assert body["logs"].endswith("| 5/20\n")
+    api.finish(leased)
+    event, body = early(api, told["id"])
+    assert (event, body["status"], len(body["output"])) == ("output", "processing", 1)
+    assert (body["completed_at"], body["metrics"], body["error"]) == (None, {}, None)
+    assert got(api, told["id"])["status"] == "succeeded"
 
 
 def test_a_tenants_webhook_secret_is_its_own(api: Api) -> None:

@@ -25,7 +25,7 @@ async def test_no_trick_is_delivered(tmp_path: Path) -> None:
         for leased in await w.requests.lease("cpu", len(urls)):
             await w.requests.finish(finished(leased.lease))
         signing, shared = SigningKeys.open(tmp_path, w.clock), SharedSecrets.open(tmp_path, w.clock)
-        webhooks = Webhooks(w.requests, Fetcher(resolver=hostile), signing, shared, w.clock)
+        webhooks = Webhooks(w.requests, Fetcher(resolver=hostile), signing, shared, w.clock, set())
         due = await w.requests.due_webhooks(len(urls) + 1)
         assert len(due) == len(urls)
         for delivery in due:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import PER_HOST, Webhooks
 from laterna.errors import EndpointNotFound, Unavailable
 from laterna.media.fetch import Fetcher
-from laterna.requests.outbox import RETRY_SECONDS
+from laterna.requests.outbox import HEAD_START_SECONDS, RETRY_SECONDS
 from laterna.requests.requests import Delivery, Requests, Told, Try, Webhook
+from laterna.store.states import COMPLETED, LOGS, OUTPUT, START, WEBHOOK_EVENTS
 from laterna.tenants.keys import DEFAULT_TENANT
-from tests.media.sites import Handler, page, site
+from tests.media.sites import Handler, Site, page, site
 from tests.requests.conftest import World, finished, world
 
 LONG_AFTER = 10**6  # seconds: past every retry
@@ -31,10 +33,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def delivering(w: World, requests: Requests | None = None) -> AsyncIterator[None]:
+async def delivering(w: World, requests: Requests | None = None, logged: set[str] | None = None) -> AsyncIterator[None]:
     fetcher, keys = Fetcher(allow=(ip_network("127.0.0.0/8"),)), SigningKeys.open(w.settings.data, w.clock)
     shared = SharedSecrets.open(w.settings.data, w.clock)
-    task = asyncio.create_task(Webhooks(requests or w.requests, fetcher, keys, shared, w.clock).run())
+    news = set() if logged is None else logged
+    task = asyncio.create_task(Webhooks(requests or w.requests, fetcher, keys, shared, w.clock, news).run())
     try:
         yield
     finally:
@@ -63,9 +66,13 @@ async def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to be")
 
 
+def heard(receiver: Site, bodies: int) -> bool:
+    return len(receiver.bodies) == bodies
+
+
 async def nothing_due(w: World) -> None:
     for _ in range(3000):
-        if not await w.requests.due_webhooks(99):
+        if not await w.requests.due_webhooks(99) and not await w.requests.due_tidings(99):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("something stays due")
@@ -181,3 +188,64 @@ async def test_a_store_that_cannot_write_makes_no_receiver_hear_it_twice(tmp_pat
         async with delivering(w, Busy(w.store, w.clock, w.settings)):
             await nothing_due(w)
         assert len(receiver.requests) == 1
+
+
+def event_alone(about: Told) -> bytes:
+    return about.event.encode()
+
+
+async def test_what_comes_before_the_end_arrives_before_it_in_order(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        receiver.pages["/"], logged = page(), set[str]()
+        requests = Requests(w.store, w.clock, w.settings, event_alone)
+        async with delivering(w, requests, logged):
+            leased = await w.leased(webhook_url=receiver.url("/"), webhook_events=WEBHOOK_EVENTS)
+            await w.requests.started(leased.lease)
+            logged.add(leased.lease.request_id)
+            await until(lambda: len(receiver.bodies) == 2)
+            assert not logged
+            await w.requests.finish(finished(leased.lease))
+            await until(lambda: len(receiver.bodies) == 4)
+            await nothing_due(w)
+        assert [body.decode() for body in receiver.bodies] == [START, LOGS, OUTPUT, COMPLETED]
+
+
+async def test_a_log_is_told_again_after_half_a_second_and_no_sooner(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        receiver.pages["/"], logged = page(), set[str]()
+        async with delivering(w, logged=logged):
+            leased = await w.leased(webhook_url=receiver.url("/"), webhook_events=(LOGS,))
+            await w.requests.started(leased.lease)
+            for told in range(1, 4):
+                logged.add(leased.lease.request_id)
+                await until(partial(heard, receiver, told))
+                for _ in range(20):
+                    logged.add(leased.lease.request_id)
+                    await asyncio.sleep(0.01)
+                assert len(receiver.bodies) == told, "the clock stands still"
+                w.clock.advance(webhooks.LOG_SECONDS)
+
+
+async def test_a_receiver_that_hangs_at_what_comes_before_holds_up_no_end(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, site() as receiver:
+        gate = asyncio.Event()
+        requests = Requests(w.store, w.clock, w.settings, event_alone)
+
+        async def handler(writer: asyncio.StreamWriter) -> None:
+            if receiver.bodies[-1] != COMPLETED.encode():
+                await gate.wait()
+            await page()(writer)
+
+        receiver.pages["/"] = handler
+        many = 3 * PER_HOST
+        for _ in range(many):
+            leased = await w.leased(webhook_url=receiver.url("/"), webhook_events=WEBHOOK_EVENTS)
+            await w.requests.started(leased.lease)
+            await w.requests.finish(finished(leased.lease))
+        async with delivering(w, requests):
+            await until(lambda: receiver.bodies.count(START.encode()) == PER_HOST)
+            assert COMPLETED.encode() not in receiver.bodies
+            w.clock.advance(HEAD_START_SECONDS)
+            await until(lambda: receiver.bodies.count(COMPLETED.encode()) == many)
+            await nothing_due(w)
+            assert len(receiver.bodies) == many + PER_HOST, "what was not begun by then is void"

@@ -23,8 +23,8 @@ FETCH = (
 )
 SENDER = """
 import json, replicate
-made = replicate.predictions.create(model="test/blank", input={{"prompt": "x", "seed": 4}}, webhook="{url}",
-                                    webhook_events_filter=["completed"])
+made = replicate.predictions.create(model="{model}", input={{"prompt": "x", "seed": 4}}, webhook="{url}",
+                                    webhook_events_filter={events})
 print(json.dumps([made.id, replicate.webhooks.default.secret().key]))
 """
 
@@ -103,23 +103,57 @@ def test_a_webhook_is_told_until_it_listens_and_its_receiver_believes_it(
     assert server.stop() == 0
 
 
-def test_replicates_receivers_believe_a_prediction_that_ended(
-    servers: Callable[..., Server], listener: Listener, tmp_path: Path
-) -> None:
-    server = servers("--set", "fetch_allow=127.0.0.0/8")
-    path = tmp_path / "app.py"
-    path.write_text(SENDER.format(url=f"http://127.0.0.1:{listener.server_port}/hook"))
+def sent(server: Server, listener: Listener, folder: Path, model: str, events: list[str]) -> tuple[str, str]:
+    """The id of a prediction that Replicate's client asked for, and what its receivers verify with."""
+    path = folder / "app.py"
+    path.write_text(SENDER.format(model=model, url=f"http://127.0.0.1:{listener.server_port}/hook", events=events))
     done = laterna(server.data, "exec", "--", sys.executable, str(path))
     assert done.returncode == 0, done.stderr[-3000:]
     prediction, key = json.loads(done.stdout)
-    wait_for(lambda: len(listener.heard) >= 2, 30)
+    return prediction, key
+
+
+def believed(listener: Listener, key: str) -> None:
     for headers, body in listener.heard:
         secret = WebhookSigningSecret(key=key)
         Webhooks.validate(headers=headers, body=body.decode(), secret=secret, tolerance=300)
         assert not any(name.startswith("x-fal") for name in headers)
+
+
+def test_replicates_receivers_believe_a_prediction_that_ended(
+    servers: Callable[..., Server], listener: Listener, tmp_path: Path
+) -> None:
+    server = servers("--set", "fetch_allow=127.0.0.0/8")
+    prediction, key = sent(server, listener, tmp_path, "test/blank", ["completed"])
+    wait_for(lambda: len(listener.heard) >= 2, 30)
+    believed(listener, key)
     assert len({headers["webhook-id"] for headers, _ in listener.heard}) == 1
     told = json.loads(listener.heard[0][1])
     assert (told["id"], told["status"], told["input"]["seed"]) == (prediction, "succeeded", 4)
     assert told["output"][0].startswith("https://localhost:")
     assert told["urls"]["get"].endswith(f"/replicate/v1/predictions/{prediction}")
+    assert server.stop() == 0
+
+
+def test_replicates_receivers_hear_a_prediction_from_its_start_and_believe_all_of_it(
+    servers: Callable[..., Server], listener: Listener, tmp_path: Path
+) -> None:
+    server = servers("--set", "fetch_allow=127.0.0.0/8")
+    listener.refuse = 0
+    prediction, key = sent(server, listener, tmp_path, "test/slow", ["start", "output", "logs", "completed"])
+
+    def told() -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in listener.heard]
+
+    ends = (("succeeded", True), ("processing", True))
+    wait_for(lambda: {(one["status"], bool(one["output"])) for one in told()}.issuperset(ends), 60)
+    believed(listener, key)
+    assert {one["id"] for one in told()} == {prediction}
+    *early, end = sorted(told(), key=lambda one: one["status"] == "succeeded")
+    assert {one["status"] for one in early} == {"processing"}
+    assert early[0]["output"] is None
+    assert early[0]["started_at"] is not None
+    assert any("%|" in one["logs"] for one in early), "its progress"
+    assert [one["output"] for one in early if one["output"]] == [end["output"]]
+    assert len({headers["webhook-id"] for headers, _ in listener.heard}) == len(listener.heard)
     assert server.stop() == 0

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, Select, event
 from laterna.queue import leasing, waiting
 from laterna.requests.files import FileRecord, Files
 from laterna.requests.requests import Chosen, Which
+from laterna.store.states import WEBHOOK_EVENTS
 from laterna.tenants.keys import DEFAULT_TENANT, Keys
 from laterna.tenants.limits import Limits
 from laterna.tenants.tenants import Tenants
@@ -89,12 +90,22 @@ async def use_everything(w: World) -> None:
     await requests.crashed(old, "it died")
     await requests.finish(finished(old))
     await use_limits(w, files)
+    await use_tidings(w)
     keys = Keys(w.store, w.clock)
     made = await keys.rotate(DEFAULT_TENANT, (await keys.create(DEFAULT_TENANT, "ci")).id, 60)
     await keys.authenticate(f"Key {made.text}")
     await keys.check(made.id)
     await keys.list(DEFAULT_TENANT)
     await keys.revoke(DEFAULT_TENANT, made.id)
+
+
+async def use_tidings(w: World) -> None:
+    leased = await w.leased(webhook_url="https://example.org", webhook_events=WEBHOOK_EVENTS)
+    await w.requests.started(leased.lease)
+    await w.requests.logged([leased.lease.request_id])
+    for delivery in await w.requests.due_tidings(5, ["x"], ["x"]):
+        await w.requests.webhook_tried(delivery, TAKEN)
+    await w.requests.finish(finished(leased.lease))
 
 
 async def use_limits(w: World, files: Files) -> None:

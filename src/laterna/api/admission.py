@@ -119,6 +119,7 @@ async def submit(
                 access=asked.lifecycle.access,
                 runner_hint=asked.runner_hint,
                 webhook_url=asked.webhook_url,
+                webhook_events=asked.webhook_events,
                 base_url=origin_of(request).cdn,
                 traceparent=span.traceparent,
             )

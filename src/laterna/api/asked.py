@@ -14,6 +14,7 @@ from laterna.api.lifecycle import LONGEST_SECONDS, Lifecycle, json_object
 from laterna.errors import AddressRefused, InvalidInput, Problem
 from laterna.media.targets import parse as parse_url
 from laterna.requests.submission import MOST_RETRIES, RETRY_CAUSES
+from laterna.store.states import COMPLETED
 
 PRIORITY = "x-fal-queue-priority"
 PRIORITIES = {"realtime": 0, "normal": 1, "low": 2}
@@ -32,6 +33,7 @@ class Asked:
     finish_within_s: float | None  # seconds until it must be done; absent: it takes as long as it takes
     cancel_within_s: float | None  # seconds after which it is cancelled, whatever it does; absent: never
     webhook_url: str | None  # absent: nobody is told
+    webhook_events: tuple[str, ...] = (COMPLETED,)  # of `laterna.store.states`: what it is told of
     max_queue_length: int | None  # refuse it when more wait; absent: the server's own limit
     store_io: bool  # whether its input and output are kept for long
     lifecycle: Lifecycle  # how long its input and outputs are kept, and who may read the outputs

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from laterna.api.asked import Asked, read_asked, webhook
 from laterna.contracts.problems import echo
 from laterna.errors import InvalidInput, Problem
+from laterna.store.states import COMPLETED, OUTPUT, WEBHOOK_EVENTS
 
-EVENTS = ("start", "output", "logs", "completed")
+BY_DEFAULT = (OUTPUT, COMPLETED)  # events, as Replicate documents it
 LONGEST_WAIT = 60  # seconds that an answer may be held back
 SHORTEST_LIFE = 5  # seconds; below that Replicate refuses
 _WAIT = re.compile(r"wait(?:=([0-9]{1,3}))?", re.ASCII)
@@ -38,13 +39,15 @@ def read_prediction(request: Request, body: object) -> PredictionAsked:
         raise _wrong("input", "expected an object: the model's input", given)
     if version is not None and not isinstance(version, str):
         raise _wrong("version", "expected the id of a version, or owner/name", version)
+    url, events = _webhook(body)
     return PredictionAsked(
         input=given,
         version=version,
         wait_s=wait_seconds(request.headers.get("prefer", "")),
         asked=replace(
             read_asked(request),
-            webhook_url=_webhook(body),
+            webhook_url=url,
+            webhook_events=events,
             cancel_within_s=life_seconds(request.headers.get("cancel-after")),
         ),
     )
@@ -72,16 +75,23 @@ def life_seconds(text: str | None) -> int | None:
     return total
 
 
-def _webhook(body: dict[str, Any]) -> str | None:
-    """Who is told of the end; None where nobody is, or where only other events are wanted, which are not told."""
-    events = body.get("webhook_events_filter")
-    if events is not None and (not isinstance(events, list) or any(event not in EVENTS for event in events)):
-        raise _wrong("webhook_events_filter", f"expected a list of {', '.join(EVENTS)}", events)
-    url = body.get("webhook") or body.get("webhook_completed")
+def _webhook(body: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Who is told, and of what; nobody where it is nothing. `webhook_completed` is told of the end alone."""
+    url, events = body.get("webhook"), _events(body.get("webhook_events_filter"))
+    if not url:
+        url, events = body.get("webhook_completed"), (COMPLETED,)
     if url is not None and not isinstance(url, str):
         raise _wrong("webhook", "expected a URL", url)
     found = webhook(url, "body", "webhook")
-    return found if events is None or "completed" in events else None
+    return (found, events) if events else (None, (COMPLETED,))
+
+
+def _events(given: object) -> tuple[str, ...]:
+    if given is None:
+        return BY_DEFAULT
+    if not isinstance(given, list) or any(event not in WEBHOOK_EVENTS for event in given):
+        raise _wrong("webhook_events_filter", f"expected a list of {', '.join(WEBHOOK_EVENTS)}", given)
+    return tuple(event for event in WEBHOOK_EVENTS if event in given)
 
 
 def _wrong(name: str, why: str, value: object) -> InvalidInput:

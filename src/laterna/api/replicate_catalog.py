@@ -18,6 +18,10 @@ from laterna.tenants.caller import READ
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
 SERVED = f"predictions, models, files, account and hardware below {BASE}"
+INSTEAD = {  # by what an address names
+    "trainings": "this server trains nothing; train a LoRA elsewhere and give its file in an input's loras",
+    "deployments": f"every model here is always deployed; POST {BASE}/models/{{owner}}/{{name}}/predictions runs it",
+}
 PAGE = 25  # models
 LONGEST_QUERY = 10_000  # bytes
 
@@ -103,7 +107,9 @@ class ReplicateRest:
         ]
 
     async def unserved(self, request: Request) -> Response:
-        raise NotFound(f"{request.method} {request.url.path[:200]!r} is not served; what is: {SERVED}")
+        path = request.url.path
+        instead = "".join(f": {what}" for name, what in INSTEAD.items() if name in path.split("/"))
+        raise NotFound(f"{request.method} {path[:200]!r} is not served{instead}; what is: {SERVED}")
 
 
 def _page(request: Request, found: list[Found], after: str | None) -> Response:

@@ -70,6 +70,11 @@ def prediction_body(told: Prediction, site: str, stream_url: str | None = None) 
     }
 
 
+def before_the_end(body: dict[str, Any]) -> dict[str, Any]:
+    """The same prediction as it ran: what is told late says nothing of the end, which is told by itself."""
+    return {**body, "status": PROCESSING, "error": None, "metrics": {}, "completed_at": None}
+
+
 def log_text(lines: Sequence[LogLine], progress: Progress | None = None) -> str:
     """The log, with a line as tqdm writes it where something runs: the clients find progress in it."""
     text = "".join(f"{line.message}\n" for line in lines)

@@ -62,6 +62,7 @@ class Choosing:
             model=model,
             created_us=leased.created_us,
             left_s=seconds,
+            tells_logs=leased.tells_logs,
         )
 
     def choose(self, waiting: Iterable[Waiting], windows: Sequence[Window]) -> Choice:

@@ -76,6 +76,7 @@ class Dispatch:
         self._used: dict[str, dict[str, tuple[Lease, list[Spent]]]] = {}  # worker -> token -> what it used so far
         self._heard_ns: dict[str, int] = {}  # worker -> monotonic time of its last word
         self._replaced: dict[str, str] = {}  # worker -> why its process is being ended
+        self.logged: set[str] = set()  # requests whose webhooks are to be told of what was logged
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._look_s = 0.0  # when the ETAs look next, monotonic
@@ -259,8 +260,14 @@ class Dispatch:
                 holding.left_s = message.remaining_s
             self._estimates.heard(message)
             self._board.progress(message)
+            self._logs(holding)
         else:
             await self._requests.note(lease, message.level, message.message)
+            self._logs(holding)
+
+    def _logs(self, holding: Holding) -> None:
+        if holding.tells_logs:
+            self.logged.add(holding.lease.request_id)
 
     def _settle_soon(self, worker: str, message: Finished | Failed) -> None:
         """Beside what the worker says next, so that requests that end together share a commit."""

@@ -25,6 +25,7 @@ class Holding:
     created_us: int  # when the request was submitted
     left_s: float  # predicted device time still to come, run alone, as its worker said last
     touched: bool = False  # its worker began to load the model for it
+    tells_logs: bool = False  # whether its webhook is told of what it logs
     begun_ns: int | None = None  # monotonic time of its first device call; absent before
 
 

@@ -5,7 +5,6 @@ These work on an `Entry` read in the same transaction; settling one twice is ref
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import structlog
@@ -13,11 +12,11 @@ from sqlalchemy import Connection, bindparam, delete, insert, literal_column, up
 
 from laterna import metrics
 from laterna.errors import PoisonRequest, RequestCancelled
-from laterna.queue import charging, events, retries, traces
+from laterna.queue import charging, events, retries, tidings, traces
 from laterna.queue.entry import Entry
 from laterna.store.ids import Ids
 from laterna.store.schema import attempts, outbox, requests
-from laterna.store.states import CANCELLED, FAILED, OK, QUEUED, SCHEDULED, SETTLED
+from laterna.store.states import CANCELLED, COMPLETED, FAILED, LOGS, OK, QUEUED, SCHEDULED, SETTLED
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +80,9 @@ class Ending:
 
 def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) -> None:
     """Give it its outcome, with its webhook in the outbox."""
-    if found.webhook_url is not None:
+    if found.webhook_url is not None and COMPLETED in found.webhook_events:
+        if LOGS in found.webhook_events:
+            tidings.outdate(connection, found.id)
         connection.execute(
             _NOTIFY,
             {
@@ -89,7 +90,7 @@ def settle(connection: Connection, found: Entry, ending: Ending, now_us: int) ->
                 "tenant_id": found.tenant,
                 "request_id": found.id,
                 "url": found.webhook_url,
-                "host": _host(found.webhook_url),
+                "host": tidings.host_of(found.webhook_url),
                 "created_us": now_us,
                 "next_us": now_us,
             },
@@ -173,11 +174,6 @@ def expiry(found: Entry, now_us: int) -> int | None:
     spans = [found.keep_seconds] if found.store_io else [found.keep_seconds, UNSTORED_SECONDS]
     known = [span for span in spans if span is not None]
     return now_us + min(known) * 1_000_000 if known else None
-
-
-def _host(url: str) -> str:
-    """Whose deliveries share a limit. Any text is taken: whether it is a URL is found out when it is called."""
-    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].lower()
 
 
 def _end_attempt(connection: Connection, found: Entry, outcome: str, code: str | None, now_us: int) -> None:

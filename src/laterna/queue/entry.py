@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select
 
 from laterna.contracts.messages import Lease
+from laterna.queue import tidings
 from laterna.store.schema import requests, tenants
 
 _WEIGHT = select(tenants.c.weight).where(tenants.c.id == requests.c.tenant_id).scalar_subquery().label("weight")
@@ -32,6 +33,7 @@ FIELDS = (
     requests.c.lease_token,
     requests.c.lease_worker,
     requests.c.webhook_url,
+    requests.c.webhook_events,
     requests.c.price_nano,
     requests.c.currency,
     requests.c.quantity_micro,
@@ -65,6 +67,7 @@ class Entry:
     lease: Lease | None  # absent: nobody holds it
     worker: str | None  # who holds it
     webhook_url: str | None
+    webhook_events: tuple[str, ...]  # of `laterna.store.states`, that it is told of
     price_nano: int  # quoted
     currency: str
     quantity_micro: int  # quoted, in millionths of its price's unit
@@ -96,6 +99,7 @@ def entry(row: Row[*tuple[Any, ...]]) -> Entry:
         lease=None if row.lease_token is None else Lease(request_id=row.id, token=row.lease_token),
         worker=row.lease_worker,
         webhook_url=row.webhook_url,
+        webhook_events=tidings.read(row.webhook_events),
         price_nano=row.price_nano,
         currency=row.currency,
         quantity_micro=row.quantity_micro or 0,

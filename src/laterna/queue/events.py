@@ -43,6 +43,12 @@ _KNOWN = select(events.c.seq).where(
     events.c.message == bindparam("saying"),
 )
 
+_BEGAN = (
+    select(events.c.seq)
+    .where(events.c.request_id == bindparam("for_request"), events.c.kind == literal_column(f"'{STARTED}'"))
+    .limit(1)
+)
+
 _LAST = select(func.max(events.c.seq)).where(events.c.request_id == bindparam("for_request"))
 
 # The owner's log lines after one that is known.
@@ -76,6 +82,11 @@ def known(connection: Connection, request_id: str, kind: str, message: str) -> b
     """Whether there is such an event."""
     named = {"for_request": request_id, "of_kind": kind, "saying": message}
     return connection.execute(_KNOWN, named).first() is not None
+
+
+def began(connection: Connection, request_id: str) -> bool:
+    """Whether any of its attempts came to its first device call."""
+    return connection.execute(_BEGAN, {"for_request": request_id}).first() is not None
 
 
 def append_all(connection: Connection, request_ids: list[str], now_us: int, kind: str, message: str) -> None:

@@ -16,14 +16,14 @@ from laterna import metrics
 from laterna.contracts.generation import Generation
 from laterna.contracts.messages import Lease
 from laterna.errors import ExecutionError
-from laterna.queue import charging, concurrency, events
+from laterna.queue import charging, concurrency, events, tidings
 from laterna.queue.ending import Ending, settle
 from laterna.queue.entry import FIELDS, Entry, entry
 from laterna.queue.lanes import decoded
 from laterna.queue.waiting import IS_QUEUED, ORDER
 from laterna.store.ids import random_token
 from laterna.store.schema import attempts, payloads, requests
-from laterna.store.states import FAILED, LEASED, QUEUED, RUNNING
+from laterna.store.states import FAILED, LEASED, LOGS, QUEUED, RUNNING, START
 
 # Scheduled requests whose time has come.
 _PROMOTE = (
@@ -80,7 +80,14 @@ _START = (
         requests.c.state == literal_column("'leased'"),
     )
     .values(state=RUNNING, started_us=bindparam("now"), plan_digest=bindparam("plan"))
-    .returning(requests.c.attempts, requests.c.created_us, requests.c.card_id, requests.c.priority)
+    .returning(
+        requests.c.attempts,
+        requests.c.created_us,
+        requests.c.card_id,
+        requests.c.priority,
+        requests.c.webhook_url,
+        requests.c.webhook_events,
+    )
 )
 _START_ATTEMPT = (
     update(attempts)
@@ -121,6 +128,7 @@ class Leased:
     created_us: int
     finish_by_us: int | None  # absent: no deadline
     attempt: int  # from 1
+    tells_logs: bool  # whether its webhook is told of what it logs
 
 
 def anything_to_promote(connection: Connection, now_us: int) -> bool:
@@ -177,7 +185,9 @@ def start(connection: Connection, lease: Lease, now_us: int, plan: str) -> bool:
     began = connection.execute(_START, named).first()
     if began is None:
         return False
-    attempt, created_us, card_id, priority = began
+    attempt, created_us, card_id, priority, webhook_url, told = began
+    if webhook_url is not None and START in tidings.read(told) and not events.began(connection, lease.request_id):
+        tidings.tell(connection, lease.request_id, webhook_url, START, now_us)
     waited_s = max(0, now_us - created_us) / 1e6
     metrics.WAITED.labels(card_id, metrics.CLASSES[priority]).observe(waited_s)
     connection.execute(_START_ATTEMPT, {"request": lease.request_id, "attempt": attempt, "now": now_us})
@@ -222,6 +232,7 @@ def _leased(found: Entry, job: Generation) -> Leased:
         created_us=found.created_us,
         finish_by_us=found.finish_by_us,
         attempt=found.attempts + 1,
+        tells_logs=found.webhook_url is not None and LOGS in found.webhook_events,
     )
 
 

@@ -12,7 +12,7 @@ from laterna.billing import purses
 from laterna.billing.quotes import quote
 from laterna.contracts.generation import SCHEMA_VERSION, work_tokens
 from laterna.errors import Conflict, DeadlineUnreachable, InvalidInput, Problem, QueueFull
-from laterna.queue import waiting
+from laterna.queue import tidings, waiting
 from laterna.queue.retries import most_attempts
 from laterna.requests import access
 from laterna.requests.places import Places
@@ -62,6 +62,7 @@ def rows_of(asked: Submission, request_id: str, now_us: int, attempts: int, keep
         "access": access.stored(asked.access),
         "base_url": asked.base_url,
         "webhook_url": asked.webhook_url,
+        "webhook_events": tidings.stored(asked.webhook_events),
         "price_nano": quoted.amount_nano,
         "currency": asked.price.currency,
         "price_unit": asked.price.unit,

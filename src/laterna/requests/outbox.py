@@ -1,5 +1,8 @@
-"""Webhooks that are to be told: written with the settling, delivered at least once, given up after a while, delivered
-anew where their owner asks for it. Each try is written down.
+"""Webhooks that are to be told.
+
+The end of a request is written with its settling, told at least once, given up after a while, told anew where its owner
+asks for it, and each try is written down. What comes before it (`laterna.queue.tidings`) is told once, in order, and
+gone. The end lets it go first for a moment, and then goes whatever becomes of it: what was not begun by then is void.
 """
 
 from __future__ import annotations
@@ -8,26 +11,49 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from laterna.errors import Conflict, NotFinished, RequestNotFound
 from laterna.queue.entry import owned
 from laterna.store.ids import well_formed
-from laterna.store.schema import deliveries, outbox, requests
-from laterna.store.states import SETTLED
+from laterna.store.schema import deliveries, outbox, requests, tidings
+from laterna.store.states import COMPLETED, LOGS, SETTLED
 
 # Seconds from one try to the next: eleven tries within about two hours, quick ones first.
 RETRY_SECONDS = (5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 LONGEST_ERROR = 500  # characters
+HEAD_START_SECONDS = 1.0  # for which what comes before an end may hold it up
 
-# What is due, longest overdue first.
+# Ends that are due, longest overdue first.
 _DUE = (
     select(outbox, requests.c.dialect)
     .join_from(outbox, requests, requests.c.id == outbox.c.request_id)
-    .where(outbox.c.next_us.is_not(None), outbox.c.next_us <= bindparam("now"))
+    .where(
+        outbox.c.next_us.is_not(None),
+        outbox.c.next_us <= bindparam("now"),
+        or_(
+            outbox.c.next_us <= bindparam("patience"),
+            ~select(tidings.c.id).where(tidings.c.request_id == outbox.c.request_id).exists(),
+        ),
+    )
     .order_by(outbox.c.next_us)
     .limit(bindparam("most"))
 )
+
+# What comes before ends, first come first, one of each request at a time.
+_earlier = tidings.alias()
+_FIRST = ~(
+    select(_earlier.c.id).where(_earlier.c.request_id == tidings.c.request_id, _earlier.c.id < tidings.c.id).exists()
+)
+_DUE_TIDINGS = (
+    select(tidings, requests.c.tenant_id, requests.c.webhook_url, requests.c.dialect)
+    .join_from(tidings, requests, requests.c.id == tidings.c.request_id)
+    .where(_FIRST)
+    .order_by(tidings.c.id)
+    .limit(bindparam("most"))
+)
+_TOLD = delete(tidings).where(tidings.c.id == bindparam("tiding"))
+_VOID = delete(tidings).where(tidings.c.request_id == bindparam("request"))
 
 _TAKEN = (
     update(outbox)
@@ -82,12 +108,23 @@ class Delivery:
     """One webhook that is due."""
 
     id: str
+    event: str  # of `laterna.store.states`
     tenant: str  # id
     request_id: str
     dialect: str  # in which its request was sent: whose shape and signature its receiver expects
     url: str
     host: str  # of the URL, with its port; empty for one of an earlier version
     tries: int  # made before, since it was written or last asked for anew
+
+    @property
+    def end(self) -> bool:
+        """Whether it tells the end."""
+        return self.event == COMPLETED
+
+    @property
+    def log(self) -> bool:
+        """Whether it tells what was logged, which is not told at every moment."""
+        return self.event == LOGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +167,30 @@ def due(
         statement = statement.where(outbox.c.id.not_in(on_their_way))
     if busy_hosts:
         statement = statement.where(func.coalesce(outbox.c.host, "").not_in(busy_hosts))
-    return [_delivery(row) for row in connection.execute(statement, {"now": now_us, "most": most})]
+    patience = now_us - round(HEAD_START_SECONDS * 1e6)
+    return [_end(row) for row in connection.execute(statement, {"now": now_us, "patience": patience, "most": most})]
+
+
+def due_tidings(
+    connection: Connection, most: int, on_their_way: Collection[str], busy_hosts: Collection[str]
+) -> list[Delivery]:
+    """What comes before ends and should be delivered now, but for those ids and hosts."""
+    statement = _DUE_TIDINGS
+    if on_their_way:
+        statement = statement.where(tidings.c.id.not_in(on_their_way))
+    if busy_hosts:
+        statement = statement.where(tidings.c.host.not_in(busy_hosts))
+    return [_tiding(row) for row in connection.execute(statement, {"most": most})]
 
 
 def tried(connection: Connection, delivery: Delivery, went: Try, now_us: int) -> None:
-    """Write the try down. One that was not taken is made again later, unless that cannot help or it was the last."""
+    """Write the try down. An end that was not taken is told again later, unless that cannot help or it was the last;
+    what comes before it is gone, taken or not.
+    """
+    if not delivery.end:
+        connection.execute(_TOLD, {"tiding": delivery.id})
+        return
+    connection.execute(_VOID, {"request": delivery.request_id})
     answer = went.answer
     error = None if answer.error is None else answer.error[:LONGEST_ERROR]
     named = {"delivery": delivery.id, "began": went.began_us, "took": went.took_us}
@@ -159,6 +215,8 @@ def anew(connection: Connection, tenant: str, request_id: str, now_us: int) -> N
         raise Conflict(f"request {request_id} was sent without fal_webhook; nobody is told of it")
     if found.state != SETTLED:
         raise NotFinished(f"request {request_id} has not ended; its webhook is told then")
+    if COMPLETED not in found.webhook_events:
+        raise Conflict(f"request {request_id} was sent with events that leave out its end; nobody is told of it")
     if not connection.execute(_ANEW, {"request": request_id, "now": now_us}).rowcount:
         raise Conflict(f"request {request_id} has expired, and what its webhook would tell with it")
 
@@ -190,9 +248,23 @@ def _try(row: Row[*tuple[Any, ...]]) -> Try:
     return Try(answer=answer, began_us=row.began_us, took_us=row.took_us)
 
 
-def _delivery(row: Row[*tuple[Any, ...]]) -> Delivery:
+def _tiding(row: Row[*tuple[Any, ...]]) -> Delivery:
     return Delivery(
         id=row.id,
+        event=row.event,
+        tenant=row.tenant_id,
+        request_id=row.request_id,
+        dialect=row.dialect,
+        url=row.webhook_url,
+        host=row.host,
+        tries=0,
+    )
+
+
+def _end(row: Row[*tuple[Any, ...]]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        event=COMPLETED,
         tenant=row.tenant_id,
         request_id=row.request_id,
         dialect=row.dialect,

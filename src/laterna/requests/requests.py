@@ -17,7 +17,7 @@ from laterna.clock import Clock
 from laterna.config import Settings
 from laterna.contracts.messages import Failed, Finished, Lease, Spent
 from laterna.errors import AlreadyCompleted
-from laterna.queue import events, lanes, leasing, upkeep
+from laterna.queue import events, lanes, leasing, tidings, upkeep
 from laterna.queue.attempts import Attempt, attempts_of
 from laterna.queue.census import Census, census
 from laterna.queue.ending import give_back
@@ -321,25 +321,36 @@ class Requests:
         self._recovered |= set(changed)
         return changed
 
-    # Webhooks, each delivered at least once.
+    # Webhooks: the end is told at least once, what comes before it once.
 
     async def due_webhooks(
         self, most: int, on_their_way: Collection[str] = (), busy_hosts: Collection[str] = ()
     ) -> list[Delivery]:
-        """What should be delivered now, but for those ids and hosts.
+        """Ends that should be told now, but for those ids and hosts.
 
         The same again until it is said how it went.
         """
         now = self._clock.now_us()
         return await self._store.read(lambda c: outbox.due(c, most, now, on_their_way, busy_hosts))
 
+    async def due_tidings(
+        self, most: int, on_their_way: Collection[str] = (), busy_hosts: Collection[str] = ()
+    ) -> list[Delivery]:
+        """The first of what each request has to tell before its end, but for those ids and hosts."""
+        return await self._store.read(lambda c: outbox.due_tidings(c, most, on_their_way, busy_hosts))
+
+    async def logged(self, request_ids: Sequence[str]) -> None:
+        """There is news of the logs of these, which were leased with `tells_logs`."""
+        now = self._clock.now_us()
+        await self._store.write(lambda c: tidings.logged(c, request_ids, now), durable=False)
+
     async def webhook_body(self, delivery: Delivery) -> bytes:
         """The JSON that it tells. Raises what the maker of bodies does, such as for a model no longer served here."""
-        tenant, request_id = delivery.tenant, delivery.request_id
-        return self._webhook_body(await self._store.read(lambda c: told_of(c, self._places, tenant, request_id)))
+        tenant, request_id, event = delivery.tenant, delivery.request_id, delivery.event
+        return self._webhook_body(await self._store.read(lambda c: told_of(c, self._places, tenant, request_id, event)))
 
     async def webhook_tried(self, delivery: Delivery, went: Try) -> None:
-        """Note how a try went; one that was not taken is made again by `outbox.RETRY_SECONDS`."""
+        """Note how a try went; an end that was not taken is told again by `outbox.RETRY_SECONDS`, and nothing else."""
         now = self._clock.now_us()
         await self._store.write(lambda c: outbox.tried(c, delivery, went, now))
 

@@ -14,13 +14,13 @@ from laterna.billing.quotes import Quote
 from laterna.billing.usage import Account
 from laterna.contracts.messages import Artifact, Failed, Finished
 from laterna.errors import RequestCancelled, StartTimeout
-from laterna.queue import charging, retries
+from laterna.queue import charging, retries, tidings
 from laterna.queue.ending import Ending, expiry, retry, settle
 from laterna.queue.entry import Entry, held
 from laterna.requests.expiry import abandon
 from laterna.requests.metering import meter
 from laterna.store.schema import files, outputs
-from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK
+from laterna.store.states import CANCELLED, EXPIRED, FAILED, OK, OUTPUT
 from laterna.tenants import limits
 
 INLINE_SECONDS = 3600  # inline outputs stay in the database so long: an answer that got lost can be asked for again
@@ -60,6 +60,8 @@ def finish(connection: Connection, said: Finished, now_us: int) -> bool:
     meter(connection, said.lease, said.spent, said.timeline, now_us, OK)
     charge(connection, _account(found, OK), _quote(found), now_us)
     charging.correct(connection, found, _device_ns(said))
+    if found.webhook_url is not None and OUTPUT in found.webhook_events:
+        tidings.tell(connection, found.id, found.webhook_url, OUTPUT, now_us)
     settle(connection, found, Ending(outcome=OK, inference_us=round(said.inference_s * 1e6)), now_us)
     return True
 

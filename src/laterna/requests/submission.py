@@ -9,6 +9,7 @@ from laterna.billing.quotes import FREE, Price
 from laterna.contracts.generation import Generation
 from laterna.queue.retries import MOST_ATTEMPTS, NAMED
 from laterna.requests.access import Access
+from laterna.store.states import COMPLETED
 
 REALTIME, NORMAL, LOW = 0, 1, 2  # priorities
 RETRY_CAUSES = NAMED  # what a sender may give numbers of retries for
@@ -43,7 +44,8 @@ class Submission:
     keep_seconds: int | None = None  # input and outputs are kept so long after settling; absent: the server's setting
     runner_hint: str | None = None  # what it shares with others that should go to the same worker
     access: Access | None = None  # who may read its outputs; absent: whoever has their addresses
-    webhook_url: str | None = None  # told when it settles
+    webhook_url: str | None = None
+    webhook_events: tuple[str, ...] = (COMPLETED,)  # of `laterna.store.states`: what it is told of
     traceparent: str | None = None  # W3C trace context of its submission; absent: it is not traced
     base_url: str | None = None  # under which its sender reaches this server: for URLs in the webhook
 

@@ -17,14 +17,16 @@ from laterna.requests.views import RequestView
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
+    event: str  # of `laterna.store.states`: what it is told for
     view: RequestView
     input: Any  # JSON as it was sent; None once it is deleted
     logs: Sequence[LogLine]  # oldest first
 
 
-def told_of(connection: Connection, places: Places, tenant: str, request_id: str) -> Told:
+def told_of(connection: Connection, places: Places, tenant: str, request_id: str, event: str) -> Told:
     """Raises RequestNotFound."""
     return Told(
+        event=event,
         view=views.view_of(connection, places, tenant, request_id),
         input=views.raw_input(connection, tenant, request_id),
         logs=events.logs(connection, tenant, request_id),

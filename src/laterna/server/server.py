@@ -111,7 +111,7 @@ async def _work(
     estimates = Estimates({station.name: station.costs_file for station in workplaces})
     etas = Etas(catalog, estimates, clock, settings.data / "etas.json")
     stack.callback(etas.save)
-    requests = Requests(store, clock, settings, webhook_body(catalog, cdn), etas.check)
+    requests = Requests(store, clock, settings, webhook_body(catalog, cdn, estimates.progress), etas.check)
     await requests.recover()
     dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
     floor = Floor(dispatch, lambda: dispatch.windows, estimates, etas, clock)
@@ -125,7 +125,7 @@ async def _work(
     fetcher, signing = Fetcher(allow=settings.fetch_networks()), SigningKeys.open(settings.data, clock)
     shared = SharedSecrets.open(settings.data, clock)
     _keep(stack, dispatch.run(), end)
-    _keep(stack, Webhooks(requests, fetcher, signing, shared, clock).run(), end)
+    _keep(stack, Webhooks(requests, fetcher, signing, shared, clock, dispatch.logged).run(), end)
     _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run(), end)
     return Services(
         settings=settings,

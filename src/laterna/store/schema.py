@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from laterna.store.states import HELD, OUTCOMES, STATES
+from laterna.store.states import HELD, LOGS, OUTCOMES, OUTPUT, START, STATES
 
 metadata = MetaData(
     naming_convention={
@@ -146,6 +146,7 @@ requests = Table(
     Column("access", Text),  # JSON of `laterna.requests.access`, for its outputs; absent: all who have their addresses
     Column("runner_hint", Text),  # what it shares with others that should go to the same worker
     Column("traceparent", Text),  # W3C trace context of its submission; absent: it is not traced
+    Column("webhook_events", Text),  # of `laterna.store.states`, joined by commas; absent: its end alone
     CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
     CheckConstraint("(state = 'settled') = (settled_us IS NOT NULL)", name="settled_has_time"),
     CheckConstraint("(outcome IS NOT NULL AND outcome <> 'ok') = (error_code IS NOT NULL)", name="error_has_code"),
@@ -348,6 +349,17 @@ outbox = Table(
     Column("host", Text),  # of the URL, with its port: who may be slow; absent: written by an earlier version
 )
 _where("ix_outbox_due", outbox.c.next_us, condition="next_us IS NOT NULL")
+
+tidings = Table(  # what a webhook is told before the end: each is tried once, and gone
+    "tidings",
+    metadata,
+    Column("id", Text, primary_key=True),  # rises with what happens
+    Column("request_id", Text, ForeignKey("requests.id"), nullable=False),
+    Column("event", Text, nullable=False),  # of `laterna.store.states`, but for the end
+    Column("host", Text, nullable=False),  # of the URL, with its port: who may be slow
+    UniqueConstraint("request_id", "event"),
+    CheckConstraint(_one_of("event", (START, OUTPUT, LOGS)), name="event"),
+)
 
 deliveries = Table(  # each try at a webhook, as it went
     "deliveries",

@@ -1,4 +1,7 @@
-"""The states of a request and the ways between them. The database refuses every other way."""
+"""The states of a request and the ways between them, and what of them webhooks are told.
+
+The database refuses every other way.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ CANCELLED = "cancelled"
 EXPIRED = "expired"
 
 OUTCOMES = (OK, FAILED, CANCELLED, EXPIRED)
+
+START, OUTPUT, LOGS, COMPLETED = "start", "output", "logs", "completed"
+
+WEBHOOK_EVENTS = (START, OUTPUT, LOGS, COMPLETED)  # what webhooks are told of, by Replicate's names
 
 TRANSITIONS = {
     BLOCKED: (SCHEDULED, QUEUED, SETTLED),
