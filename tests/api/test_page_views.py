@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from laterna.tenants.caller import READ
+from laterna.tenants.keys import DEFAULT_TENANT
 from tests.api.conftest import Api
 
 
@@ -64,6 +67,52 @@ def test_the_gallery_has_every_picture_once_newest_first(api: Api) -> None:
     assert (first["asked"]["prompt"], first["endpoint_id"], first["width"]) == ("a wall of 2", "test/blank", 64)
     with api.http(key=None) as http:
         assert http.get(first["url"]).status_code == 200
+
+
+def restricted(api: Api, prompt: str, decision: str) -> str:
+    """A request whose pictures only its owner may read."""
+    said = {"x_fal_object_lifecycle_preference": json.dumps({"initial_acl": {"default": decision}})}
+    with api.http(**said) as http:
+        request = str(http.post("/queue/test/blank", json={"prompt": prompt}).json()["request_id"])
+    api.finish(api.take(request))
+    return request
+
+
+@pytest.mark.parametrize(("decision", "refusal"), [("hide", 404), ("forbid", 403)])
+def test_pictures_that_others_may_not_read_are_shown_to_their_owner(api: Api, decision: str, refusal: int) -> None:
+    request = restricted(api, f"a secret {decision}", decision)
+    [picture] = get(api, f"pictures?words=secret+{decision}")["pictures"]
+    [output] = get(api, f"requests/{request}")["outputs"]
+    assert output["shown_url"] == picture["shown_url"], "it stays the same for a while"
+    other = restricted(api, "another", decision)
+    [foreign] = get(api, f"requests/{other}")["outputs"]
+    token = foreign["shown_url"].partition("?")[2]
+    with api.http(key=None) as nobody, api.http(key=api.stranger()) as stranger:
+        assert nobody.get(picture["shown_url"]).status_code == 200
+        for url in (picture["url"], f"{picture['url']}?{token}", f"{picture['url']}?token=x"):
+            assert nobody.get(url).status_code == refusal
+        assert stranger.get(picture["url"]).status_code == refusal
+
+
+def test_a_picture_that_all_may_read_is_shown_from_its_own_address(api: Api) -> None:
+    api.done(prompt="no secret at all")
+    [picture] = get(api, "pictures?words=no+secret")["pictures"]
+    assert picture["shown_url"] == picture["url"]
+
+
+def test_the_address_of_a_restricted_picture_is_good_while_its_key_is(api: Api) -> None:
+    restricted(api, "a key of its own", "hide")
+
+    async def made() -> tuple[str, str]:
+        key = await api.keys.create(DEFAULT_TENANT, "looks", (READ,))
+        return key.id, key.text
+
+    key_id, text = api.call(made())
+    [picture] = get(api, "pictures?words=key+of+its", text)["pictures"]
+    with api.http(key=None) as nobody:
+        assert nobody.get(picture["shown_url"]).status_code == 200
+        api.call(api.keys.revoke(DEFAULT_TENANT, key_id))
+        assert nobody.get(picture["shown_url"]).status_code == 404
 
 
 def test_the_gallery_is_filtered(api: Api) -> None:

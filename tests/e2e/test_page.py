@@ -52,6 +52,26 @@ def test_a_key_signs_in_for_the_tab(visit: Visit) -> None:
 
 
 @pytest.mark.slow
+def test_pictures_that_others_may_not_read_are_shown(visit: Visit) -> None:
+    with visit.server.http() as http:
+        http.headers["x-fal-object-lifecycle-preference"] = '{"initial_acl": {"default": "hide"}}'
+        request = http.post("/queue/test/blank", json={"prompt": "a secret garden"}).json()["request_id"]
+    visit.server.until(request, "COMPLETED", "test/blank")
+    page = visit.sign_in("/gallery")
+    shown = page.get_by_role("button", name="a secret garden").locator("img")
+    wait_for(lambda: shown.evaluate("image => image.naturalWidth") == 64)
+    page.get_by_role("button", name="a secret garden").click()
+    large = page.get_by_role("dialog").get_by_alt_text("a secret garden")
+    wait_for(lambda: large.evaluate("image => image.naturalWidth") == 64)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.goto(f"{visit.url}/requests/{request}")
+    made = page.get_by_alt_text("Picture 1: a secret garden")
+    wait_for(lambda: made.evaluate("image => image.naturalWidth") == 64)
+
+
+@pytest.mark.slow
 def test_models_are_found_by_their_words(visit: Visit) -> None:
     page = visit.sign_in()
     expect(page.get_by_role("link", name="Sprite")).to_be_visible()

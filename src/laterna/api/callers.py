@@ -10,12 +10,14 @@ from starlette.requests import HTTPConnection
 from laterna.api.services import Services
 from laterna.catalog.endpoint_id import parse_endpoint_id
 from laterna.errors import Forbidden, Unauthorized
-from laterna.tenants.caller import API, Caller
+from laterna.tenants.caller import API, READ, Caller
 
 APP_TOKEN = "fal_jwt_token"  # query parameter
 APP_PURPOSE = "app"  # of a token that calls endpoints
 UPLOAD_PURPOSE = "upload"  # of a token that uploads files
 STREAM_PURPOSE = "stream"  # of a token that follows one request
+FILE_PURPOSE = "file"  # of a token that reads one file
+FILE_SECONDS = 3600  # that it is good for, at least; twice that at most
 
 
 async def caller_of(
@@ -70,6 +72,20 @@ def stream_token(services: Services, caller: Caller, request_id: str, seconds: f
 async def follower_of(services: Services, token: str, request_id: str) -> Caller:
     """The caller whose token for following this very request it is. Raises Unauthorized for any other."""
     return await _bearer(services, token, f"{STREAM_PURPOSE}:{request_id}")
+
+
+def file_token(services: Services, caller: Caller, key: str) -> str:
+    """A token that may read one file and nothing else; the same for an hour, so that a browser keeps what it has."""
+    left_s = FILE_SECONDS - services.clock.now_us() // 1_000_000 % FILE_SECONDS
+    return services.tokens.mint(caller, f"{FILE_PURPOSE}:{key}", FILE_SECONDS + left_s)
+
+
+async def reader_of(services: Services, token: str, key: str) -> Caller:
+    """The caller whose token for this very file it is, while its key is good. Raises Unauthorized, Forbidden."""
+    caller = await services.keys.check(services.tokens.verify(token, f"{FILE_PURPOSE}:{key}").key_id)
+    structlog.contextvars.bind_contextvars(tenant=caller.tenant)
+    caller.need(READ)
+    return caller
 
 
 async def _bearer(services: Services, token: str, purpose: str) -> Caller:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from laterna.api.callers import uploader_of
+from laterna.api.callers import reader_of, uploader_of
 from laterna.api.services import Services
 from laterna.errors import Forbidden, Unauthorized
 from laterna.media.objects import is_key
@@ -78,16 +78,18 @@ class Downloads:
         if not is_key(key):
             raise missing()
         file = await self._services.files.get(key)
-        decision = file.decide(None if file.open else await self._reader(request))
+        decision = file.decide(None if file.open else await self._reader(request, key))
         if decision == "hide":
             raise missing()
         if decision == "forbid":
             raise Forbidden("the owner of this file lets only some read it: send a key of theirs in Authorization")
         return file
 
-    async def _reader(self, request: Request) -> str | None:
-        """The tenant whose key, or upload token, came along; None without a good one."""
+    async def _reader(self, request: Request, key: str) -> str | None:
+        """The tenant whose key, upload token or token for this file came along; None without a good one."""
         try:
+            if "token" in request.query_params and "authorization" not in request.headers:
+                return (await reader_of(self._services, request.query_params["token"], key)).tenant
             return (await uploader_of(request, self._services, scope=READ)).tenant
         except (Unauthorized, Forbidden):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from laterna.dispatch.etas import Eta
 from laterna.dispatch.floor import Device, Pulse, Work
 from laterna.requests.pictures import Picture
 from laterna.requests.recent import Ended
-from laterna.requests.requests import RequestView, Total
+from laterna.requests.requests import Output, RequestView, Total
 
 CLASSES = ("realtime", "normal", "low")  # by priority
 PERCENTILES = (0.5, 0.9, 0.99)
@@ -26,10 +26,10 @@ def moment(time_us: int | None) -> str | None:
     return None if time_us is None else datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
 
 
-def picture_body(picture: Picture, cdn: str) -> dict[str, Any]:
+def picture_body(picture: Picture, cdn: str, token: Callable[[str], str]) -> dict[str, Any]:
     return {
         "key": picture.key,
-        "url": f"{cdn}/files/{picture.key}/{picture.file_name}",
+        **addresses(picture, cdn, token),
         "file_name": picture.file_name,
         "content_type": picture.content_type,
         "size_bytes": picture.size_bytes,
@@ -46,6 +46,16 @@ def picture_body(picture: Picture, cdn: str) -> dict[str, Any]:
         "inference_seconds": picture.inference_s,
         "asked": asked_body(picture.generation),
     }
+
+
+def addresses(made: Picture | Output, cdn: str, token: Callable[[str], str]) -> dict[str, str]:
+    """Where it is, and where the page shows it from: an `img` sends no key, so a token stands in the address.
+
+    Args:
+        token: one that reads the file with that key.
+    """
+    url = f"{cdn}/files/{made.key}/{made.file_name}"
+    return {"url": url, "shown_url": f"{url}?token={token(made.key)}" if made.restricted else url}
 
 
 def asked_body(job: Generation | None) -> dict[str, Any] | None:

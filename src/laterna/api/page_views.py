@@ -7,7 +7,9 @@ changes, and `page_bodies`, which says it in JSON.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ from starlette.routing import Route
 
 from laterna import __version__
 from laterna.api.admission import read_posted
-from laterna.api.callers import caller_of
+from laterna.api.callers import caller_of, file_token
 from laterna.api.hosts import origin_of
-from laterna.api.page_bodies import asked_body, eta_body, moment, picture_body, request_body
+from laterna.api.page_bodies import addresses, asked_body, eta_body, moment, picture_body, request_body
 from laterna.api.page_callers import live_token
 from laterna.api.services import Services
 from laterna.billing.quotes import quote
@@ -109,8 +111,9 @@ class PageViews:
         page = await self._services.requests.pictures(
             caller.tenant, which, query.get("cursor") or None, _limit(request)
         )
-        cdn = origin_of(request).cdn
-        return JSONResponse({"pictures": [picture_body(one, cdn) for one in page.items], "next_cursor": page.cursor})
+        cdn, token = origin_of(request).cdn, partial(file_token, self._services, caller)
+        pictures = [picture_body(one, cdn, token) for one in page.items]
+        return JSONResponse({"pictures": pictures, "next_cursor": page.cursor})
 
     async def requests(self, request: Request) -> Response:
         """A page of requests, newest first; where those that wait stand, the WebSocket tells."""
@@ -134,7 +137,7 @@ class PageViews:
             "input": await services.requests.raw_input(caller.tenant, view.request_id),
             "asked": asked_body(view.generation),
             "webhook_url": view.webhook_url,
-            "outputs": _outputs(view, origin_of(request).cdn),
+            "outputs": _outputs(view, origin_of(request).cdn, partial(file_token, services, caller)),
             "logs": [{"at": moment(line.time_us), "level": line.level, "message": line.message} for line in lines],
         }
         return JSONResponse(body)
@@ -154,11 +157,11 @@ def own_loras(folder: Path) -> list[str]:
     return [name for name in names if OWN.fullmatch(name)]
 
 
-def _outputs(view: RequestView, cdn: str) -> list[dict[str, Any]]:
+def _outputs(view: RequestView, cdn: str, token: Callable[[str], str]) -> list[dict[str, Any]]:
     """Its pictures that are still there; those that were handed over are not."""
     return [
         {
-            "url": f"{cdn}/files/{made.key}/{made.file_name}",
+            **addresses(made, cdn, token),
             "file_name": made.file_name,
             "content_type": made.content_type,
             "size_bytes": made.size_bytes,

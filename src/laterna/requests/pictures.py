@@ -63,6 +63,7 @@ class Picture:
     height: int | None  # pixels
     created_us: int  # when it was finished
     expires_us: int | None  # absent: never
+    restricted: bool  # whether its address alone does not open it
     request_id: str
     index: int  # which sample of its request
     seed: int  # the sample's own
@@ -135,6 +136,7 @@ def _picture(row: RowMapping) -> Picture:
         height=row["height"],
         created_us=row["created_us"],
         expires_us=row["expires_us"],
+        restricted=row["acl"] is not None,
         request_id=row["request_id"],
         index=row["index"],
         seed=row["seed"],

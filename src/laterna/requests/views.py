@@ -91,6 +91,7 @@ class Output:
     inline: bool  # whether it was to be handed over, not stored
     data: bytes | None  # of an inline output, for an hour after settling; absent otherwise
     deleted: bool  # whether it is no longer served
+    restricted: bool  # whether its address alone does not open it
     flagged: bool  # whether the safety checker blacked it out
 
 
@@ -253,5 +254,6 @@ def _output(row: RowMapping) -> Output:
         inline=row["access"] == "inline",
         data=row["data"],
         deleted=row["deleted_us"] is not None,
+        restricted=row["acl"] is not None,
         flagged=row["flagged"],
     )

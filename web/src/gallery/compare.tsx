@@ -14,9 +14,9 @@ export function Compare({ one, other, onClose }: { one: Picture; other: Picture;
     <Dialog label={t("gallery.compare")} onClose={onClose} wide>
       <h2>{t("gallery.compare")}</h2>
       <div className="compare">
-        <img src={one.url} alt={one.asked?.prompt ?? one.file_name} className={isTiny(one.width) ? "tiny" : undefined} />
+        <img src={one.shown_url} alt={one.asked?.prompt ?? one.file_name} className={isTiny(one.width) ? "tiny" : undefined} />
         <img
-          src={other.url}
+          src={other.shown_url}
           alt={other.asked?.prompt ?? other.file_name}
           className={isTiny(other.width) ? "tiny" : undefined}
           style={{ clipPath: `inset(0 0 0 ${at}%)` }}

@@ -41,7 +41,7 @@ export default function Details({ pictures, at, onMove, onClose, onDeleted }: De
     <Dialog label={prompt} onClose={onClose} wide>
       <div className="details">
         <div className="details-picture">
-          <img src={picture.url} alt={prompt} className={isTiny(picture.width) ? "tiny" : undefined} />
+          <img src={picture.shown_url} alt={prompt} className={isTiny(picture.width) ? "tiny" : undefined} />
           <IconButton icon="left" label={t("gallery.previous")} onClick={() => onMove(at - 1)} disabled={at === 0} className="previous" />
           <IconButton icon="right" label={t("gallery.next")} onClick={() => onMove(at + 1)} disabled={at >= pictures.length - 1} className="next" />
         </div>
@@ -69,13 +69,13 @@ function Tools({ picture, onLeave }: { picture: Picture; onLeave: () => void }) 
   };
   return (
     <div className="buttons">
-      <button type="button" className="button" onClick={() => void download(picture.url, picture.file_name)}>
+      <button type="button" className="button" onClick={() => void download(picture.shown_url, picture.file_name)}>
         <Icon name="download" /> {t("common.download")}
       </button>
       <IconButton
         icon="copy"
         label={t("play.copyPicture")}
-        onClick={() => void copyPicture(picture.url).then(() => toast(t("common.copied")), () => toast(t("common.failed")))}
+        onClick={() => void copyPicture(picture.shown_url).then(() => toast(t("common.copied")), () => toast(t("common.failed")))}
       />
       <IconButton icon="link" label={t("play.link")} onClick={() => copy(picture.url)} />
       {target && <IconButton icon="image" label={t("play.useAsInput")} onClick={use} />}

@@ -167,7 +167,7 @@ function Wall({ pictures, picked, onOpen, onPick, onEnd }: WallProps) {
             style={{ width: `${100 / columns}%`, height: row, transform: `translate(${(at % columns) * 100}%, ${Math.floor(at / columns) * row}px)` }}
           >
             <button type="button" className="tile-open" onClick={() => onOpen(at)} aria-label={prompt}>
-              <img src={picture.url} alt="" decoding="async" className={isTiny(picture.width) ? "tiny" : undefined} />
+              <img src={picture.shown_url} alt="" decoding="async" className={isTiny(picture.width) ? "tiny" : undefined} />
             </button>
             <label className="tile-pick" title={t("gallery.compare")}>
               <input type="checkbox" checked={isPicked} onChange={() => onPick(picture)} aria-label={t("gallery.pick", { prompt })} />

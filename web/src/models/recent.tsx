@@ -30,7 +30,7 @@ export function Recent({ id }: { id: string }) {
         {pictures.map((picture, at) => (
           <li key={picture.key}>
             <button type="button" onClick={() => setOpen(at)} aria-label={picture.asked?.prompt ?? picture.file_name}>
-              <img src={picture.url} alt="" loading="lazy" className={isTiny(picture.width) ? "tiny" : undefined} />
+              <img src={picture.shown_url} alt="" loading="lazy" className={isTiny(picture.width) ? "tiny" : undefined} />
             </button>
           </li>
         ))}

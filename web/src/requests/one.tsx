@@ -65,8 +65,8 @@ function Shown({ one, detail }: { one: OneRequest; detail: Detail | undefined })
             <Section title={t("requests.outputs")}>
               <div className={`results n${Math.min(one.outputs.length, 4)}`}>
                 {one.outputs.map((made) => (
-                  <a key={made.url} href={made.url} target="_blank" rel="noreferrer" className="picture">
-                    <img src={made.url} alt={t("play.picture", { n: made.index + 1, prompt: one.prompt ?? "" })} className={isTiny(made.width) ? "tiny" : undefined} />
+                  <a key={made.url} href={made.shown_url} target="_blank" rel="noreferrer" className="picture">
+                    <img src={made.shown_url} alt={t("play.picture", { n: made.index + 1, prompt: one.prompt ?? "" })} className={isTiny(made.width) ? "tiny" : undefined} />
                   </a>
                 ))}
               </div>

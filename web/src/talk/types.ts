@@ -61,6 +61,7 @@ export interface Asked {
 
 export interface Made {
   url: string;
+  shown_url: string; // the same, and for an hour at least the page's own way in where its owner restricted who may read
   file_name: string;
   content_type: string;
   size_bytes: number;
