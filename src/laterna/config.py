@@ -37,6 +37,8 @@ class Settings:
     data: Path = knob(Path(platformdirs.user_data_dir("laterna", False)), "Folder of the database, media and keys")
     host: str = knob("127.0.0.1", "Address to listen on")
     store: str = knob("", "PostgreSQL database, postgresql://user:password@host/name (default: a file in data)")
+    shared: Path | None = knob(None, "Folder that servers on one database share: keys, media, cards (default: data)")
+    api_only: bool = knob(False, "Leave the work to other servers on the database, which have the devices")
     files: str = knob("", "Bucket for files, s3://name/prefix, with AWS_* variables (default: a folder in data)")
     direct: bool = knob(False, "Send readers of generated files to the bucket, by addresses that expire")
     port: int = knob(8000, "Port for HTTP", ge=0, le=65535)
@@ -81,8 +83,13 @@ class Settings:
         return self.data / "laterna.db"
 
     @property
+    def common(self) -> Path:
+        """What all servers on a database must have alike lies here."""
+        return self.shared or self.data
+
+    @property
     def media(self) -> Path:
-        return self.data / "media"
+        return self.common / "media"
 
     @property
     def media_place(self) -> str:
@@ -91,21 +98,21 @@ class Settings:
 
     @property
     def cards_folder(self) -> Path:
-        return self.cards or self.data / "cards"
+        return self.cards or self.common / "cards"
 
     @property
     def loras(self) -> Path:
         """The operator's own adapters: NAME.safetensors is `laterna/NAME`."""
-        return self.data / "loras"
+        return self.common / "loras"
 
     @property
     def signatory(self) -> Path:
         """The key that outputs are signed with."""
-        return self.data / "provenance"
+        return self.common / "provenance"
 
     @property
     def key_file(self) -> Path:
-        return self.data / "key"
+        return self.common / "key"
 
     @property
     def address_file(self) -> Path:
@@ -130,7 +137,11 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) 
     assert isinstance(data, Path)
     for key, value in _file(data / FILE).items():
         values.setdefault(key, _parse(key, value, str(data / FILE)))
-    return Settings(**values)
+    found = Settings(**values)
+    for key in ("shared", "api_only"):
+        if getattr(found, key) and not found.store:
+            raise ConfigError(f"{key}: only for several servers on one PostgreSQL database; set store too, or leave it")
+    return found
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -22,6 +22,9 @@ ProcessCollector(registry=REGISTRY)
 
 BUILD = Gauge("laterna_build", "1, with the version", ["version"], registry=REGISTRY)
 BUILD.labels(__version__).set(1)
+DISPATCHES = Gauge(
+    "laterna_dispatches", "Whether this server, of those on the database, has the workers work", registry=REGISTRY
+)
 READY = Gauge("laterna_ready", "Whether something can be generated now", registry=REGISTRY)
 
 REQUESTS = Gauge("laterna_requests", "Requests that are not over", ["class", "state"], registry=REGISTRY)

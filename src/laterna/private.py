@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -19,6 +22,14 @@ def private_folder(path: Path) -> None:
         raise PermissionError(f"{path} is a folder for everybody; name one of its own inside it")
     if found.st_mode & 0o077 and found.st_uid == os.geteuid():
         path.chmod(found.st_mode & 0o700)
+
+
+@contextmanager
+def one_at_a_time(file: Path) -> Iterator[None]:
+    """Whoever makes what is missing in a folder, one process after another: waits for the lock of this file."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def read_private(path: Path) -> str | None:

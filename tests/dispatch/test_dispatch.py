@@ -100,7 +100,7 @@ async def plant(folder: Path, clock: Clock | None = None, **changes: Any) -> Asy
     await requests.recover()
     estimates = Estimates({})
     etas = Etas(catalog, estimates, clock)
-    dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
+    dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings, set())
     fleet = LocalFleet(stations(settings), dispatch)
     dispatch.attach(fleet)
     fleet.start()

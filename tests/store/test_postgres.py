@@ -8,21 +8,21 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from laterna.config import Settings
 from laterna.errors import ConfigError, Unavailable
-from laterna.store import postgres, sqlite
+from laterna.store import news, postgres, sqlite
 from laterna.store.migrate import migrate
 from laterna.store.schema import metadata, tenants
-from laterna.store.store import Store
+from laterna.store.store import Store, must_lead
 from tests.postgres import VARIABLE, Server, database, server
 
 ROOT = Path(__file__).parents[2]
@@ -76,18 +76,139 @@ def test_migrations_lead_to_the_schema(url: str) -> None:
         assert set(made) == set(sqlite.triggers())
 
 
-def test_one_server_works_on_a_database(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "LOOKS", 3)
+def test_servers_write_one_after_another(tmp_path: Path, url: str) -> None:
+    """What one read in its transaction no other changes before it has written."""
+
+    def number(connection: Connection) -> None:
+        add(str(connection.execute(select(func.count()).select_from(tenants)).scalar()), connection)
 
     async def scene() -> None:
-        async with opened(tmp_path / "one", url) as store:
-            with pytest.raises(ConfigError, match="another server"):
-                await Store.open(Settings(data=tmp_path / "two", store=url))
-            await store.write(lambda connection: add("one", connection))
-        async with opened(tmp_path / "two", url) as store:
-            assert await names(store) == ["one"]
+        async with opened(tmp_path / "one", url) as one, opened(tmp_path / "two", url) as two:
+            await asyncio.gather(*(store.write(number) for _ in range(100) for store in (one, two)))
+            assert sorted(map(int, await names(one))) == list(range(200))
 
     asyncio.run(scene())
+
+
+def test_one_of_several_servers_leads(tmp_path: Path, url: str) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path / "two", url) as two:
+            assert not await two.led()
+            async with opened(tmp_path / "one", url) as one:
+                assert [await one.lead(), await two.lead(), await one.lead()] == [True, False, True]
+                assert await two.led()
+            assert await two.lead()
+
+    asyncio.run(scene())
+
+
+def test_who_lost_the_lock_can_do_nothing_that_needs_it(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it does not know yet that it lost it."""
+    monkeypatch.setattr(postgres, "LOOKS", 3)
+
+    def lease(name: str, connection: Connection) -> None:
+        must_lead(connection)
+        add(name, connection)
+
+    async def scene() -> None:
+        async with opened(tmp_path / "one", url) as one, opened(tmp_path / "two", url) as two:
+            assert await one.lead()
+            await one.write(lambda c: lease("before", c))
+            await asyncio.to_thread(end_leader, url)
+            while not await two.lead():  # its process ends in its own time
+                pass
+            with pytest.raises(Unavailable):  # its connection is gone
+                await one.write(lambda c: lease("lost", c))
+            with pytest.raises(Unavailable, match="another server"):
+                await one.write(lambda c: lease("late", c))
+            await one.write(lambda c: add("anybody's", c))
+            assert not await one.lead()
+            await two.write(lambda c: lease("after", c))
+            assert sorted(await names(one)) == ["after", "anybody's", "before"]
+
+    asyncio.run(scene())
+
+
+def test_servers_hear_what_others_commit(tmp_path: Path, url: str) -> None:
+    """Once for a transaction, whatever its length, and nobody hears himself."""
+    long = "ä😀" * 20_000
+
+    async def scene() -> None:
+        stores = opened(tmp_path / "one", url), opened(tmp_path / "two", url)
+        async with stores[0] as one, stores[1] as two, heard(one) as of_one, heard(two) as of_two:
+            await one.write(lambda c: news.tell(c, "request", "a", "a", long, "b"))
+            await two.say("wanted", ["c"])
+            assert [await of_two.get() for _ in range(3)] == [("request", said) for said in ("a", long, "b")]
+            assert await of_one.get() == ("wanted", "c")
+            assert [of_one.empty(), of_two.empty()] == [True, True]
+
+    asyncio.run(scene())
+
+
+def test_what_is_rolled_back_is_told_to_nobody(tmp_path: Path, url: str) -> None:
+    def broken(connection: Connection) -> None:
+        news.tell(connection, "request", "broken")
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async def scene() -> None:
+        async with opened(tmp_path / "one", url) as one, opened(tmp_path / "two", url) as two, heard(two) as told:
+            with pytest.raises(Unavailable):
+                await one.write(broken)
+            await one.say("request", ["good"])
+            assert await told.get() == ("request", "good")
+
+    asyncio.run(scene())
+
+
+def test_who_listens_again_is_told_so(tmp_path: Path, url: str, running: Server) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path / "one", url) as one, opened(tmp_path / "two", url) as two, heard(two) as told:
+            await asyncio.to_thread(running.crash)
+            assert [await told.get(), await told.get()] == [("listening", "False"), ("listening", "True")]
+            while True:
+                with suppress(Unavailable):
+                    await one.say("request", ["again"])
+                    break
+            assert await told.get() == ("request", "again")
+
+    asyncio.run(scene())
+
+
+def test_servers_with_other_secrets_are_seen(tmp_path: Path, url: str) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path / "two", url) as two:
+            async with opened(tmp_path / "one", url) as one:
+                assert [await one.be_alike(2**31 - 1), await two.be_alike(2**31 - 1)] == [True, True]
+            assert not await two.be_alike(7)
+
+    asyncio.run(scene())
+
+
+def end_leader(url: str) -> None:
+    """End the connection that holds the lock, as an operator or a failing network does."""
+    who = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objsubid = 1 AND objid = :key AND granted"
+    with postgres.engine(url).connect() as connection:
+        assert connection.execute(text(who), {"key": postgres.LEADING}).scalars().all() == [True]
+
+
+@asynccontextmanager
+async def heard(store: Store) -> AsyncIterator[asyncio.Queue[tuple[str, str]]]:
+    """What a store that listens hears, after the beginning."""
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    listening = asyncio.create_task(
+        store.listen(
+            lambda topic, said: told.put_nowait((topic, said)),
+            lambda hears: told.put_nowait(("listening", str(hears))),
+        )
+    )
+    try:
+        assert await told.get() == ("listening", "True")
+        yield told
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 def test_servers_that_start_together_migrate_once(running: Server, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""`/health`: the server answers. `/ready`: it can generate, and if not, why. Both without a key."""
+"""`/health`: the server answers. `/ready`: it can generate, and if not, why. Both say which of several servers it is,
+the one that dispatches or a replica, and ask for no key.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,12 @@ class Health:
         problem = self._services.problem()
         endpoints = sum(len(card.endpoints) for card in self._services.catalog.cards())
         body = {"status": "ok", "version": __version__, "endpoints": endpoints, "ready": problem is None}
+        body["role"] = self._services.role()
         return JSONResponse(body if problem is None else {**body, "problem": problem})
 
     async def ready(self, request: Request) -> Response:
         problem = self._services.problem()
         if problem is None:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready", "problem": problem}, 503, {"retry-after": "1"})
+            return JSONResponse({"status": "ready", "role": self._services.role()})
+        body = {"status": "not ready", "role": self._services.role(), "problem": problem}
+        return JSONResponse(body, 503, {"retry-after": "1"})

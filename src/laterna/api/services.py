@@ -24,6 +24,11 @@ from laterna.tenants.tenants import Tenants
 from laterna.tenants.tokens import Tokens
 
 
+def alone() -> str:
+    """There is no other server."""
+    return "dispatcher"
+
+
 def no_problem() -> str | None:
     """All is well."""
     return None
@@ -57,5 +62,6 @@ class Services:
     webhook_secret: Callable[[str], str]  # a tenant's, that its Replicate webhooks are signed with
     jwks: Callable[[], dict[str, Any]]  # the public keys of webhooks' signatures
     floor: Floor  # what devices do now
+    role: Callable[[], str] = alone  # dispatcher, or replica where another server on the database has the workers
     problem: Callable[[], str | None] = no_problem  # why nothing can be generated now; None when all is well
     refusal: Callable[[ModelRef], LaternaError | None] = no_refusal  # why a model can never run here; None when it may

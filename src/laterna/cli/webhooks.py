@@ -40,5 +40,5 @@ def _keys(data: Path | None) -> SigningKeys:
     from laterna.private import private_folder
 
     settings = settings_of(data)
-    private_folder(settings.data)
-    return SigningKeys.open(settings.data, SystemClock())
+    private_folder(settings.common)
+    return SigningKeys.open(settings.common, SystemClock())

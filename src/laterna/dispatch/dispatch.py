@@ -1,4 +1,4 @@
-"""Dispatch: the only one that leases and settles.
+"""Dispatch: the only one that leases and settles, for as long as its server is the one that does.
 
 Keeps a bounded window of leases in each worker's hands, in the policy's order, and revokes what has not begun where
 urgent work finds it full; keeps the leases that workers beat for; settles outcomes; takes back what a dead worker
@@ -52,7 +52,7 @@ SET_SECONDS = 2.0  # that the machine's clock was set by, at least, to matter
 
 
 class Dispatch:
-    """One per data folder. Hears the fleet."""
+    """One for each time that a server dispatches. Hears the fleet."""
 
     def __init__(
         self,
@@ -63,7 +63,9 @@ class Dispatch:
         etas: Etas,
         clock: Clock,
         settings: Settings,
+        logged: set[str],
     ) -> None:
+        """`logged`: requests whose webhooks are to be told of what was logged; it is filled."""
         self._requests = requests
         self._board = board
         self._estimates = estimates
@@ -76,12 +78,13 @@ class Dispatch:
         self._used: dict[str, dict[str, tuple[Lease, list[Spent]]]] = {}  # worker -> token -> what it used so far
         self._heard_ns: dict[str, int] = {}  # worker -> monotonic time of its last word
         self._replaced: dict[str, str] = {}  # worker -> why its process is being ended
-        self.logged: set[str] = set()  # requests whose webhooks are to be told of what was logged
+        self._logged = logged
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._look_s = 0.0  # when the ETAs look next, monotonic
         self._stopping = False
         self._skew_us = self._skew()  # how far the wall's clock is from the steady one
+        self._elsewhere: set[str] = set()  # requests that other servers changed since the last look at them
         self._doubtful = False  # whether leases may have run out by no fault of their workers
 
     def attach(self, fleet: LocalFleet) -> None:
@@ -92,6 +95,17 @@ class Dispatch:
     def wake(self) -> None:
         """Something may be leased now: a request came, or a worker has room."""
         self._wake.set()
+
+    def changed_elsewhere(self, request_id: str) -> None:
+        """Another server put it into the queue, cancelled it, or wrote to it otherwise."""
+        self._elsewhere.add(request_id)
+        self.wake()
+
+    def all_changed(self) -> None:
+        """Nobody knows what other servers changed."""
+        for window in self.windows.values():
+            self._elsewhere |= {holding.lease.request_id for holding in window.held.values()}
+        self.wake()
 
     async def run(self) -> None:
         """Lease and tidy until cancelled."""
@@ -267,7 +281,7 @@ class Dispatch:
 
     def _logs(self, holding: Holding) -> None:
         if holding.tells_logs:
-            self.logged.add(holding.lease.request_id)
+            self._logged.add(holding.lease.request_id)
 
     def _settle_soon(self, worker: str, message: Finished | Failed) -> None:
         """Beside what the worker says next, so that requests that end together share a commit."""
@@ -339,6 +353,7 @@ class Dispatch:
     async def _tidy(self) -> None:
         """Take back leases that ran out, end what waited or ran too long."""
         await self._believe()
+        await self._cancel_asked()
         for request_id in await self._requests.reclaim():
             self._take_back(request_id)
             self._board.changed(request_id)
@@ -357,6 +372,14 @@ class Dispatch:
                     late = f"the request ran longer than {longest:g} s; ask for fewer steps or pictures"
                     self._tell_worker(worker, Cancel(lease=holding.lease))
                     await self._settle(worker, Failed(lease=holding.lease, code=GenerationTimeout.code, message=late))
+
+    async def _cancel_asked(self) -> None:
+        """Tell workers of what was cancelled by way of another server."""
+        looked = frozenset(self._elsewhere)
+        held = [one.lease.request_id for window in self.windows.values() for one in window.held.values()]
+        for lease in await self._requests.asked_to_end([one for one in held if one in looked]):
+            await self.cancel(lease)
+        self._elsewhere -= looked
 
     async def _believe(self) -> None:
         """Where the clock was set, or the store was away, leases ran out that nobody could renew: they go on."""

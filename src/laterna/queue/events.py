@@ -1,4 +1,7 @@
-"""What happened to a request, in order: its event log, of which the lines of kind `log` are shown to its owner."""
+"""What happened to a request, in order: its event log, of which the lines of kind `log` are shown to its owner.
+
+With each event the other servers on the database have news of the request.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select
 
+from laterna.store import news
 from laterna.store.schema import events, requests
 
 SUBMITTED = "submitted"
@@ -76,6 +80,7 @@ class LogLine:
 def append(connection: Connection, request_id: str, now_us: int, kind: str, message: str) -> None:
     """Add an event of any kind but `log`."""
     connection.execute(_APPEND, _row(request_id, now_us, kind, None, message))
+    news.tell(connection, news.REQUEST, request_id)
 
 
 def known(connection: Connection, request_id: str, kind: str, message: str) -> bool:
@@ -93,6 +98,7 @@ def append_all(connection: Connection, request_ids: list[str], now_us: int, kind
     """Add the same event to several requests."""
     if request_ids:
         connection.execute(_APPEND, [_row(request_id, now_us, kind, None, message) for request_id in request_ids])
+        news.tell(connection, news.REQUEST, *request_ids)
 
 
 def log(connection: Connection, request_id: str, now_us: int, level: str, message: str) -> None:
@@ -101,6 +107,7 @@ def log(connection: Connection, request_id: str, now_us: int, level: str, messag
     if last < MAX_LOG_LINES:
         known = level if level in LEVELS else "INFO"
         connection.execute(_APPEND, _row(request_id, now_us, LOG, known, message[:LONGEST_MESSAGE]))
+        news.tell(connection, news.REQUEST, request_id)
 
 
 def logs(connection: Connection, tenant: str, request_id: str, after_seq: int = 0) -> list[LogLine]:

@@ -1,5 +1,8 @@
 """Leases: who works on a request, until when. Fenced by a random token, so that a worker thought dead changes nothing.
 
+On a database of several servers the one that dispatches gives leases, and nobody else: whoever loses that right can
+give no more, and what it gave before is void or runs out.
+
 The last of a request's attempts is made alone on its worker: whoever then dies with it is to blame, and a request fails
 for killing workers only on such evidence. Its neighbours of earlier attempts come through.
 """
@@ -24,6 +27,7 @@ from laterna.queue.waiting import IS_QUEUED, ORDER
 from laterna.store.ids import random_token
 from laterna.store.schema import attempts, payloads, requests
 from laterna.store.states import FAILED, LEASED, LOGS, QUEUED, RUNNING, START
+from laterna.store.store import must_lead
 
 # Scheduled requests whose time has come.
 _PROMOTE = (
@@ -143,6 +147,7 @@ def promote(connection: Connection, now_us: int) -> None:
 
 def lease_next(connection: Connection, worker: str, most: int, now_us: int, lease_us: int) -> list[Leased]:
     """Lease to the worker whoever came first, by class; each for `lease_us` from now unless renewed."""
+    must_lead(connection)
     promote(connection, now_us)
     rows = connection.execute(_NEXT, {"most": most}).all()
     return _lease(connection, worker, rows, now_us, lease_us)
@@ -152,6 +157,7 @@ def lease_chosen(
     connection: Connection, worker: str, chosen: Sequence[Chosen], now_us: int, lease_us: int
 ) -> list[Leased]:
     """Lease those that were chosen and still wait to the worker, in the order given; their tenants are charged."""
+    must_lead(connection)
     found = {row.id: row for row in connection.execute(_CHOSEN, {"chosen": [one.id for one in chosen]})}
     rows = [found[one.id] for one in chosen if one.id in found]
     taken = _lease(connection, worker, rows, now_us, lease_us)

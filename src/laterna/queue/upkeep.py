@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, literal_column, or_, select, update
@@ -14,6 +15,7 @@ from laterna.queue.ending import Ending, cancelled, give_back, poisoned, retry, 
 from laterna.queue.entry import FIELDS, Entry, entry, owned
 from laterna.store.schema import requests
 from laterna.store.states import EXPIRED, RUNNING, SETTLED, WAITING
+from laterna.store.store import must_lead
 
 AT_ONCE = 500  # rows in one transaction, so that no other write waits long
 
@@ -58,6 +60,12 @@ _ASK_CANCEL = (
     update(requests)
     .where(requests.c.id == bindparam("request"), requests.c.cancel_us.is_(None))
     .values(cancel_us=bindparam("now"))
+)
+
+_ASKED_TO_END = select(requests.c.id, requests.c.lease_token).where(
+    requests.c.id.in_(bindparam("requests", expanding=True)),
+    requests.c.cancel_us.is_not(None),
+    requests.c.lease_token.is_not(None),
 )
 
 # Whether there is anything to do: a read, so that an idle server writes nothing.
@@ -108,10 +116,11 @@ def cancel_outlived(connection: Connection, now_us: int) -> dict[str, Lease | No
 
 
 def recover(connection: Connection, now_us: int) -> list[str]:
-    """Take back every lease: the server that gave them is gone, and its workers with it.
+    """Take back every lease: the server that gave them dispatches no more, and nobody hears its workers.
 
     No attempt counts: that servers crash and are replaced is no reason for a request to fail.
     """
+    must_lead(connection)
     changed = []
     for found in _rows(connection, _ALL_HELD, now_us):
         why = "the server stopped unexpectedly; the request goes back to the queue"
@@ -133,6 +142,12 @@ def lost(connection: Connection, found: Entry, why: str, now_us: int, touched: b
         retry(connection, found, poisoned(found), why, now_us)
     else:
         give_back(connection, found, why, now_us)
+
+
+def asked_to_end(connection: Connection, request_ids: Sequence[str]) -> list[Lease]:
+    """The leases of those whose end was asked for while a worker held them."""
+    rows = connection.execute(_ASKED_TO_END, {"requests": request_ids})
+    return [Lease(request_id=row.id, token=row.lease_token) for row in rows]
 
 
 def cancel(connection: Connection, tenant: str, request_id: str, now_us: int) -> tuple[Entry | None, bool]:

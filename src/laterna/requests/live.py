@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -76,27 +77,49 @@ class Watch:
         self._arrived.set()
 
 
+def nobody(_: object) -> None:
+    """Nobody else is told."""
+
+
 class Board:
     """One for a server; used from its event loop alone."""
 
     def __init__(self) -> None:
         self._watches: dict[str, set[Watch]] = {}
+        self.began: Callable[[str], None] = nobody  # told the id of a request that somebody begins to watch
+        self.passed: Callable[[Progress], None] = nobody  # told of all progress that is posted here
 
     def watch(self, request_id: str) -> Watch:
         """Begin to watch: from now on, not from the first `async for`. Close it, or use it in a `with`."""
         watch = Watch(self, request_id)
         self._watches.setdefault(request_id, set()).add(watch)
+        self.began(request_id)
         return watch
 
     def watched(self, request_id: str) -> bool:
         """Whether anybody does."""
         return request_id in self._watches
 
+    def all_watched(self) -> list[str]:
+        """The ids of requests that somebody watches."""
+        return list(self._watches)
+
     def changed(self, request_id: str) -> None:
         """Wake its watchers to read it again."""
         self._tell(request_id, Changed(request_id=request_id))
 
+    def all_changed(self) -> None:
+        """Wake all watchers: anything may have happened."""
+        for request_id in self._watches:
+            self.changed(request_id)
+
     def progress(self, progress: Progress) -> None:
+        """Of a worker of this server's."""
+        self.progress_elsewhere(progress)
+        self.passed(progress)
+
+    def progress_elsewhere(self, progress: Progress) -> None:
+        """Of another server's worker."""
         self._tell(progress.lease.request_id, progress)
 
     def leave(self, request_id: str, watch: Watch) -> None:

@@ -99,7 +99,7 @@ def anything(asked: Submission) -> None:
 
 
 class Requests:
-    """Made once; `recover` is called before anything is leased."""
+    """Made once; `recover` is called before anything is leased, which only the server that dispatches may do."""
 
     def __init__(
         self,
@@ -313,8 +313,12 @@ class Requests:
             return {}
         return await self._store.write(lambda c: upkeep.cancel_outlived(c, now))
 
+    async def asked_to_end(self, request_ids: Sequence[str]) -> list[Lease]:
+        """The leases of those that their owners cancelled while a worker held them."""
+        return await self._store.read(lambda c: upkeep.asked_to_end(c, request_ids)) if request_ids else []
+
     async def recover(self) -> list[str]:
-        """Take back every lease of a server that is gone; for the start, before anything is leased."""
+        """Take back every lease of a server that is gone; for who begins to dispatch, before anything is leased."""
         now, changed = self._clock.now_us(), list[str]()
         while some := await self._store.write(lambda c: upkeep.recover(c, now)):
             changed += some

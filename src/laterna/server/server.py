@@ -8,7 +8,8 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -30,19 +31,22 @@ from laterna.dispatch.janitor import Janitor
 from laterna.dispatch.shared_secrets import SharedSecrets
 from laterna.dispatch.signing import SigningKeys
 from laterna.dispatch.webhooks import Webhooks
-from laterna.errors import LaternaError
-from laterna.fleet.local import LocalFleet
+from laterna.errors import ConfigError, LaternaError
 from laterna.logs import configure_logs
 from laterna.media.fetch import Fetcher
 from laterna.media.objects import IMPATIENT, MediaStore
 from laterna.media.parts import Parts
 from laterna.media.signatory import Signatory
+from laterna.private import one_at_a_time, private_folder
 from laterna.requests.files import Files
 from laterna.requests.live import Board
 from laterna.requests.requests import Requests
 from laterna.server.address import Address, reachable, served_names, url_host
 from laterna.server.devices import stations
+from laterna.server.dispatching import Dispatching
+from laterna.server.kept import End, keep
 from laterna.server.listeners import Listeners, bind
+from laterna.server.others import Others
 from laterna.store.store import Store
 from laterna.tenants.keys import Keys
 from laterna.tenants.tenants import Tenants
@@ -51,9 +55,6 @@ from laterna.tls.certificates import CertificatePaths, ensure_certificates
 from laterna.tls.intercept import Intercept
 
 log = structlog.get_logger(__name__)
-
-
-End = asyncio.Future[None]  # done when the server is to stop; with an exception where a part of it broke
 
 
 async def serve(settings: Settings, up: Callable[[Address], None]) -> None:
@@ -103,30 +104,34 @@ async def _work(
 ) -> Services:
     """Everything behind the API: queue, dispatch, workers, deliveries."""
     keys = Keys(store, clock)
-    await keys.ensure_first(settings.key_file)
+    secret = await _secrets(settings, clock, store, keys)
     stack.push_async_callback(keys.note_uses)
-    _keep(stack, _now_and_then(keys.note_uses), end)
+    keep(stack, _now_and_then(keys.note_uses), end)
     board, media = Board(), MediaStore(settings.media_place, IMPATIENT)
     workplaces = stations(settings)
     estimates = Estimates({station.name: station.costs_file for station in workplaces})
     etas = Etas(catalog, estimates, clock, settings.data / "etas.json")
     stack.callback(etas.save)
     requests = Requests(store, clock, settings, webhook_body(catalog, cdn, estimates.progress), etas.check)
-    await requests.recover()
-    dispatch = Dispatch(requests, catalog, board, estimates, etas, clock, settings)
-    floor = Floor(dispatch, lambda: dispatch.windows, estimates, etas, clock)
     await asyncio.to_thread(Signatory.open, settings.signatory)  # what is wrong with it is said here, not by workers
-    fleet = LocalFleet(workplaces, floor)
-    dispatch.attach(fleet)
-    fleet.start()
-    _keep(stack, fleet.watch(), end)
-    stack.push_async_callback(fleet.stop)
-    stack.push_async_callback(dispatch.stop)
-    fetcher, signing = Fetcher(allow=settings.fetch_networks()), SigningKeys.open(settings.data, clock)
-    shared = SharedSecrets.open(settings.data, clock)
-    _keep(stack, dispatch.run(), end)
-    _keep(stack, Webhooks(requests, fetcher, signing, shared, clock, dispatch.logged).run(), end)
-    _keep(stack, Janitor(requests, media, Parts(media), clock, settings).run(), end)
+    fetcher, logged = Fetcher(allow=settings.fetch_networks()), set[str]()
+    webhooks = Webhooks(requests, fetcher, secret.signing, secret.shared, clock, logged)
+    dispatching = Dispatching(
+        store,
+        requests,
+        lambda: Dispatch(requests, catalog, board, estimates, etas, clock, settings, logged),
+        workplaces,
+        (webhooks.run, Janitor(requests, media, Parts(media), clock, settings).run),
+        end,
+        never=settings.api_only,
+    )
+    floor = Floor(dispatching, dispatching.windows, estimates, etas, clock)
+    dispatching.attach(floor)
+    others = Others(store, board, keys, dispatching, clock)
+    stack.push_async_callback(dispatching.stop)
+    await dispatching.look()
+    for loop in (dispatching.run, others.listen, others.tell):
+        keep(stack, loop(), end)
     return Services(
         settings=settings,
         clock=clock,
@@ -136,20 +141,51 @@ async def _work(
         files=Files(store, clock),
         keys=keys,
         books=Books(store, clock),
-        tokens=Tokens.open(settings.data, clock),
+        tokens=secret.tokens,
         tenants=Tenants(store, clock, settings),
         media=media,
-        eta=etas.eta,
-        progress=estimates.progress,
-        canceller=dispatch.cancel,
-        watcher=dispatch.watch,
-        wake=dispatch.wake,
-        jwks=signing.jwks,
-        webhook_secret=shared.secret,
+        eta=lambda view: None if dispatching.dispatch is None else etas.eta(view),
+        progress=lambda request_id: None if dispatching.dispatch is None else estimates.progress(request_id),
+        canceller=dispatching.cancel,
+        watcher=others.watch,
+        wake=dispatching.wake,
+        jwks=secret.signing.jwks,
+        webhook_secret=secret.shared.secret,
         floor=floor,
-        problem=fleet.problem,
-        refusal=fleet.refusal,
+        problem=dispatching.problem,
+        refusal=dispatching.refusal,
+        role=lambda: dispatching.role,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Secrets:
+    """What all servers on a database have alike."""
+
+    tokens: Tokens
+    signing: SigningKeys
+    shared: SharedSecrets
+
+
+async def _secrets(settings: Settings, clock: Clock, store: Store, keys: Keys) -> _Secrets:
+    """Made by whichever server starts first. Raises ConfigError where another server runs with others."""
+    try:
+        private_folder(settings.common)
+    except OSError as error:
+        raise ConfigError(f"the folder {settings.common} cannot be used: {error}; set shared to another") from error
+    with ExitStack() as alone:
+        await asyncio.to_thread(alone.enter_context, one_at_a_time(settings.common / "keys.lock"))
+        tokens = Tokens.open(settings.common, clock)
+        if not await store.be_alike(tokens.digest(settings.files)):
+            raise ConfigError(
+                f"the keys in {settings.common} or the bucket are not those of a server that runs on this database: "
+                "set shared and files to the same for all of them"
+            )
+        await keys.ensure_first(settings.key_file)
+        # What is wrong with the signatory is said here, not by workers.
+        await asyncio.to_thread(Signatory.open, settings.signatory)
+        signing, shared = SigningKeys.open(settings.common, clock), SharedSecrets.open(settings.common, clock)
+        return _Secrets(tokens=tokens, signing=signing, shared=shared)
 
 
 async def _open(
@@ -189,29 +225,8 @@ async def _open(
     return address
 
 
-def _keep(stack: AsyncExitStack, loop: Coroutine[Any, Any, None], end: End) -> None:
-    """Run it beside everything else until the stack unwinds; a bug in it ends the server rather than going unseen."""
-    task = asyncio.create_task(loop)
-    task.add_done_callback(lambda task: _ended(task, end))
-    stack.push_async_callback(_cancel, task)
-
-
 async def _now_and_then(do: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Every minute."""
     while True:
         await asyncio.sleep(60)
         await do()
-
-
-def _ended(task: asyncio.Task[None], end: End) -> None:
-    broke = None if task.cancelled() else task.exception()
-    if broke is not None:
-        log.critical("a part of the server broke; stopping", exc_info=broke)
-        if not end.done():
-            end.set_exception(broke)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task

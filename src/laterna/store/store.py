@@ -1,12 +1,13 @@
 """The store: a database, migrated, with one writer and readers beside it: a file in the data folder, or PostgreSQL.
 
-The data folder is locked in both cases: the keys and the media in it are one server's.
+The data folder is locked in both cases: it is one server's. On PostgreSQL several servers may share the database; then
+one of them dispatches (`lead`), and they hear from each other (`say`, `listen`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, Engine
 from laterna.config import Settings
 from laterna.errors import ConfigError, Unavailable
 from laterna.private import private_folder
-from laterna.store import postgres, sqlite
+from laterna.store import news, postgres, sqlite
+from laterna.store.listening import Listening
 from laterna.store.lock import FolderLock
 from laterna.store.migrate import migrate
 from laterna.store.readers import Readers
@@ -28,6 +30,7 @@ class Store:
 
     def __init__(self, lock: FolderLock, writing: Engine, reading: Engine) -> None:
         self._lock = lock
+        self._engine = writing
         self._writer = Writer(writing)
         self._readers = Readers(reading)
         self._writer.start()
@@ -81,12 +84,45 @@ class Store:
         """Run it off the event loop on a connection that cannot write. Raises Unavailable where it cannot."""
         return await self._readers.read(run)
 
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may work on the database at the same time."""
+        return self._engine.dialect.name != "sqlite"
+
+    async def lead(self) -> bool:
+        """Become the server that dispatches, or go on being it; False where another is. Raises Unavailable."""
+        return not self.shared or await self.write(postgres.lead, durable=False)
+
+    async def led(self) -> bool:
+        """Whether any server dispatches. Raises Unavailable."""
+        return not self.shared or await self.read(postgres.led)
+
+    async def be_alike(self, digest: int) -> bool:
+        """Be known to have secrets of this digest, of 31 bits; False where a running server has others."""
+        return not self.shared or await self.write(lambda connection: postgres.be_alike(connection, digest))
+
+    async def say(self, topic: str, said: Iterable[str]) -> None:
+        """Tell the other servers what need not be kept. Raises Unavailable."""
+        if self.shared:
+            await self.write(lambda connection: news.tell(connection, topic, *said), durable=False)
+
+    async def listen(self, heard: Callable[[str, str], None], anew: Callable[[bool], None]) -> None:
+        """Hear the other servers until cancelled, as `Listening` says; returns at once where there can be none."""
+        if self.shared:
+            await Listening(self._engine, heard, anew).run()
+
 
 def reading_engine(settings: Settings) -> Engine:
     """For connections that cannot write, beside a running server too."""
     if settings.store:
         return postgres.engine(settings.store, reading=True)
     return sqlite.reading_engine(settings.database)
+
+
+def must_lead(connection: Connection) -> None:
+    """To begin a write with that the dispatching server alone may make. Raises Unavailable in any other one's."""
+    if connection.dialect.name != "sqlite":
+        postgres.must_lead(connection)
 
 
 def _writing(settings: Settings) -> Engine:

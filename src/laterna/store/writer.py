@@ -96,6 +96,9 @@ class Writer:
                     for write in group:
                         write.error = unavailable(error)
                 _tell(group)
+            if connection.dialect.name != "sqlite":
+                with contextlib.suppress(DBAPIError):  # it is lost, and what it held with it
+                    postgres.let_go(connection)
 
     def _gather(self) -> list[_Write]:
         """What waits now, at least one; nothing once the writer is stopped and all is done."""

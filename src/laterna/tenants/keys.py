@@ -2,8 +2,9 @@
 
 A key reads `id:secret`, as fal's do; the secret alone is accepted too. Secrets are 256 random bits, so that a plain
 SHA-256 hides them and finding one by its hash tells an attacker's clock nothing. A key that is rotated keeps its id and
-gets another secret; the former one is good for an overlap, so that its holders can change over without a gap. One
-server runs on a data folder, so what is remembered is right as long as changes go through this object.
+gets another secret; the former one is good for an overlap, so that its holders can change over without a gap. What is
+remembered is right as long as changes go through this object, or other servers on the database tell of theirs
+(`changed_elsewhere`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, u
 from laterna.clock import Clock
 from laterna.errors import NotFound, Unauthorized, Unavailable
 from laterna.private import read_private, write_private
+from laterna.store import news
 from laterna.store.schema import api_keys
 from laterna.store.store import Store
 from laterna.tenants.caller import ADMIN, ALL_MODELS, API, DEFAULT_TENANT, Caller, check_patterns
@@ -96,6 +98,7 @@ class Keys:
         self._store = store
         self._clock = clock
         self._known: dict[str, Key] = {}  # hash -> key
+        self._remembering = not store.shared  # whether other servers' changes, if there can be any, are heard of
         self._changes = 0  # so that what was read before one is not remembered after it
         self._used: dict[str, int] = {}  # id -> when it was used last, not written down yet
         self._file: Path | None = None  # that holds the first key
@@ -157,12 +160,13 @@ class Keys:
         """From now on nobody enters with it. Raises NotFound for another tenant's key."""
         one, now = (api_keys.c.id == key_id) & (api_keys.c.tenant_id == tenant), self._clock.now_us()
         end = update(api_keys).where(one, api_keys.c.revoked_us.is_(None)).values(revoked_us=now)
-        known = await self._store.write(
-            lambda connection: (
-                connection.execute(end).rowcount or connection.execute(select(api_keys.c.id).where(one)).first()
-            )
-        )
-        if not known:
+
+        def write(connection: Connection) -> bool:
+            news.tell(connection, news.KEY, key_id)
+            ended = connection.execute(end).rowcount
+            return bool(ended) or connection.execute(select(api_keys.c.id).where(one)).first() is not None
+
+        if not await self._store.write(write):
             raise _no_key(key_id)
         self._forget(key_id)
 
@@ -200,6 +204,16 @@ class Keys:
             raise Unauthorized("the key that had this token made has ended; ask for a new token with a good key")
         return _key(row).caller()
 
+    def changed_elsewhere(self, key_id: str) -> None:
+        """Another server ended the key or gave it another secret."""
+        self._forget(key_id)
+
+    def remember(self, heard: bool) -> None:
+        """Begin to remember keys anew, as others' changes are heard of from now on; or remember none any more."""
+        self._changes += 1
+        self._known.clear()
+        self._remembering = heard
+
     async def note_uses(self) -> None:
         """Write down when keys were used last, now or, where the store cannot, the next time.
 
@@ -236,7 +250,7 @@ class Keys:
             return None
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        if changes == self._changes:
+        if self._remembering and changes == self._changes:
             self._known[hash] = _key(row)
         return _key(row)
 
@@ -246,6 +260,7 @@ def _rotate(connection: Connection, tenant: str, made: NewKey, now_us: int, over
     row = connection.execute(_BY_ID.with_for_update(), {"key": made.id}).mappings().first()
     if row is None or row["tenant_id"] != tenant or not _key(row).lives(now_us):
         raise _no_key(made.id)
+    news.tell(connection, news.KEY, made.id)
     former = str(row["secret_sha256"])
     changed = {"secret_sha256": _hash(made.secret), "former_sha256": former, "former_until_us": now_us + overlap_us}
     connection.execute(update(api_keys).where(api_keys.c.id == made.id).values(changed))

@@ -6,6 +6,7 @@ Nothing of them is stored: they live a day at most (uploads in parts; the others
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class Tokens:
         if not path.exists():
             write_private(path, secrets.token_hex(32) + "\n")
         return cls(path.read_text().strip(), clock)
+
+    def digest(self, beside: str) -> int:
+        """Of the secret and a text, 31 bits: the same on servers that have both alike."""
+        return int.from_bytes(hmac.digest(self._secret.encode(), beside.encode(), "sha256")[:4]) >> 1
 
     def mint(self, caller: Caller, purpose: str, seconds: float, apps: Iterable[str] = ()) -> str:
         """A token that is good for so long, at most a day."""
