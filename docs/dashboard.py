@@ -25,7 +25,11 @@ def _mean(metric: str, by: str) -> str:
 
 
 PANELS: list[tuple[str, str, list[Query]]] = [  # title, Grafana's unit, queries
-    ("Ready", "bool", [("laterna_ready", "server"), ("laterna_worker_ready", "{{worker}}")]),
+    ("Ready", "bool", [
+        ("laterna_ready", "server"),
+        ("laterna_dispatches", "dispatches {{instance}}"),
+        ("laterna_worker_ready", "{{worker}}"),
+    ]),
     ("Queue", "short", [("sum by (class, state) (laterna_requests)", "{{class}} {{state}}")]),
     ("Oldest that waits", "s", [("laterna_oldest_seconds", "{{class}}")]),
     ("Accepted and ended", "reqps", [

@@ -146,6 +146,21 @@ async def test_a_running_request_is_cancelled_at_its_next_step(tmp_path: Path) -
         assert view.outcome == "cancelled"
 
 
+@pytest.mark.parametrize("missed", [False, True])
+async def test_what_is_cancelled_by_way_of_another_server_is_told_to_its_worker(tmp_path: Path, missed: bool) -> None:
+    """Whether the news of it came, or only that there may have been some."""
+    async with plant(tmp_path) as at:
+        request, other = await at.submit(steps=200), await at.submit(steps=2)
+        await at.running(request)
+        assert not (await at.requests.cancel(DEFAULT_TENANT, request)).settled
+        if missed:
+            at.dispatch.all_changed()
+        else:
+            at.dispatch.changed_elsewhere(request)
+        assert (await at.settled(request)).outcome == "cancelled"
+        assert (await at.settled(other)).outcome == "ok"
+
+
 @pytest.mark.slow
 async def test_what_runs_longer_than_its_owner_gave_it_is_cancelled(tmp_path: Path) -> None:
     async with plant(tmp_path) as at:

@@ -44,6 +44,8 @@ class Others:
         self._clock = clock
         self._wanted: dict[str, int] = {}  # request id -> until when, monotonic nanoseconds
         self._unsaid: deque[Progress] = deque(maxlen=MOST_UNSAID)
+        self._begun: list[str] = []  # requests that clients here began to watch, not asked for yet
+        self._asked_ns = 0  # when all that are watched were asked for, monotonic
         self._leases: list[Lease] = []  # of which previews are wanted, not said yet
         self._woken = asyncio.Event()
 
@@ -55,7 +57,7 @@ class Others:
         """Tell them until cancelled; returns at once where there can be none."""
         if not self._store.shared:
             return
-        self._board.began = lambda _: self._woken.set()
+        self._board.began = self._began
         self._board.passed = self._passed
         while True:
             self._woken.clear()
@@ -78,13 +80,29 @@ class Others:
         leases, self._leases = self._leases, []
         unsaid = list(self._unsaid)
         self._unsaid.clear()
-        watched = [] if self._dispatching.dispatch is not None else self._board.all_watched()
-        if watched:
-            await self._store.say(WANTED, [" ".join(watched)])
+        if wanted := self._to_ask():
+            await self._store.say(WANTED, [" ".join(wanted)])
         if leases:
             await self._store.say(WATCH, [msgspec.json.encode(lease).decode() for lease in leases])
         if unsaid:
             await self._store.say(PROGRESS, [msgspec.json.encode(one).decode() for one in unsaid])
+
+    def _to_ask(self) -> list[str]:
+        """Requests of which another server should tell: those that are new, and all of them now and then."""
+        begun, self._begun = self._begun, []
+        if self._dispatching.dispatch is not None:
+            return []
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._asked_ns < ASK_SECONDS * 1e9:
+            return begun
+        self._asked_ns = now_ns
+        return self._board.all_watched()
+
+    def _began(self, request_id: str) -> None:
+        """A client here watches it."""
+        if self._dispatching.dispatch is None:
+            self._begun.append(request_id)
+            self._woken.set()
 
     def _passed(self, progress: Progress) -> None:
         """A worker of this server is so far."""

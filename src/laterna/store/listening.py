@@ -42,8 +42,6 @@ class Listening:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
                 log.warning("other servers cannot be heard; trying again", error=str(error).strip())
-            finally:
-                self._anew(False)
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _listen(self) -> None:
@@ -56,6 +54,9 @@ class Listening:
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             self._anew(True)
-            async for notified in connection.notifies():
-                if (said := pieces.take(notified.payload)) is not None:
-                    self._heard(*said)
+            try:
+                async for notified in connection.notifies():
+                    if (said := pieces.take(notified.payload)) is not None:
+                        self._heard(*said)
+            finally:
+                self._anew(False)
