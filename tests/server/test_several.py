@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,18 +149,36 @@ def test_another_takes_over_from_one_that_is_killed(group: Group) -> None:
     assert second.stop() == 0
 
 
-def test_a_lost_lock_makes_no_second_dispatcher(group: Group) -> None:
-    """It is ended again and again while both work; who leads changes or not, and the work is done once."""
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_lost_lock_makes_no_second_dispatcher(group: Group, database: Database, whole: bool) -> None:
+    """Its connection, or the whole database, is ended again and again while both work; the work is done once."""
     servers = [group.start("first"), group.start("second")]
     requests: list[str] = []
     for _ in range(5):
         with ThreadPoolExecutor() as pool:
-            requests += pool.map(lambda server: server.submit(num_inference_steps=5), servers * 2)
-        group.end_leader()
+            requests += pool.map(submit, servers * 2)
+        if whole:
+            database.crash()
+        else:
+            group.end_leader()
         wait_for(lambda: sorted(map(role, servers)) == ["dispatcher", "replica"], SECONDS)
     wait_for(lambda: group.done(requests), SECONDS)
     group.adds_up()
+    assert len(group.rows("SELECT id FROM requests")) == len(requests)
     assert [server.stop() for server in servers] == [0, 0]
+
+
+def submit(server: Server) -> str:
+    """Again while the database is away."""
+    mark = secrets.token_hex(8)
+    return wait_for(lambda: taken(server, mark), SECONDS)
+
+
+def taken(server: Server, mark: str) -> str | None:
+    with server.http(**{"idempotency-key": mark}) as http:
+        answer = http.post("/queue/test/slow", json={"prompt": "x", "num_inference_steps": 5})
+    assert answer.status_code in (200, 503), answer.text
+    return str(answer.json()["request_id"]) if answer.status_code == 200 else None
 
 
 def test_another_folder_of_keys_is_refused(group: Group, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def _show(found: Census, now_us: int) -> None:
 
 
 def _show_devices(devices: Iterable[Device]) -> None:
-    metrics.RESIDENT.clear()
+    for gauge in (metrics.RESIDENT, metrics.WORKERS, metrics.HELD):
+        gauge.clear()
     for device in devices:
         worker, window = device.window.worker, device.window
         metrics.WORKERS.labels(worker).set(window.ready)
