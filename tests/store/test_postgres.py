@@ -186,6 +186,19 @@ def test_servers_with_other_secrets_are_seen(tmp_path: Path, url: str) -> None:
     asyncio.run(scene())
 
 
+def test_secrets_are_known_after_a_crash_of_the_database(tmp_path: Path, url: str, running: Server) -> None:
+    async def scene() -> None:
+        async with opened(tmp_path / "one", url) as one:
+            assert await one.be_alike(1)
+            async with heard(one) as told:
+                await asyncio.to_thread(running.crash)
+                assert [await told.get(), await told.get()] == [("listening", "False"), ("listening", "True")]
+                async with opened(tmp_path / "two", url) as two:
+                    assert not await two.be_alike(7)
+
+    asyncio.run(scene())
+
+
 def end_leader(url: str) -> None:
     """End the connection that holds the lock, as an operator or a failing network does."""
     who = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objsubid = 1 AND objid = :key AND granted"

@@ -23,15 +23,23 @@ AGAIN_SECONDS = 0.5
 class Listening:
     """Of one store; used from one event loop."""
 
-    def __init__(self, engine: Engine, heard: Callable[[str, str], None], anew: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        heard: Callable[[str, str], None],
+        anew: Callable[[bool], None],
+        digest: int | None = None,
+    ) -> None:
         """
         Args:
             heard: told the topic and what another server said of it.
             anew: told True once it listens, after whatever was missed; False when it listens no more.
+            digest: of the secrets that it is known to have, as long as it listens; absent: nobody knows.
         """
         self._engine = engine
         self._heard = heard
         self._anew = anew
+        self._digest = digest
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -53,6 +61,8 @@ class Listening:
             **postgres.parameters(self._engine), autocommit=True
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
+            if self._digest is not None:
+                await connection.execute(f"SELECT pg_advisory_lock_shared({postgres.ALIKE}, {self._digest})")
             self._anew(True)
             try:
                 async for notified in connection.notifies():

@@ -31,6 +31,7 @@ class Store:
     def __init__(self, lock: FolderLock, writing: Engine, reading: Engine) -> None:
         self._lock = lock
         self._engine = writing
+        self._digest: int | None = None  # of the secrets that others know this server to have
         self._writer = Writer(writing)
         self._readers = Readers(reading)
         self._writer.start()
@@ -99,6 +100,7 @@ class Store:
 
     async def be_alike(self, digest: int) -> bool:
         """Be known to have secrets of this digest, of 31 bits; False where a running server has others."""
+        self._digest = digest
         return not self.shared or await self.write(lambda connection: postgres.be_alike(connection, digest))
 
     async def say(self, topic: str, said: Iterable[str]) -> None:
@@ -109,7 +111,7 @@ class Store:
     async def listen(self, heard: Callable[[str, str], None], anew: Callable[[bool], None]) -> None:
         """Hear the other servers until cancelled, as `Listening` says; returns at once where there can be none."""
         if self.shared:
-            await Listening(self._engine, heard, anew).run()
+            await Listening(self._engine, heard, anew, self._digest).run()
 
 
 def reading_engine(settings: Settings) -> Engine:
