@@ -25,6 +25,7 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -q -n 2
+	SOAK_MINUTES=15 $(BIN)/python -m pytest -q -s -p no:xdist tests/chaos/test_soak.py
 
 # Kills servers, workers and databases at random for ten minutes; then nothing may be lost or done twice.
 chaos: setup

@@ -20,7 +20,7 @@ def health() -> dict[str, str]:
 
 
 @app.post("/generate")
-def generate(body: dict[str, Any]) -> dict[str, Any]:
+def answer(body: dict[str, Any]) -> dict[str, Any]:
     encoded = io.BytesIO()
     Image.new("RGB", (64, 64), (body["seed"] % 256, 0, 0)).save(encoded, "PNG")
     return {"images": [{"url": "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()}]}

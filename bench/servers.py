@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import venv
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from laterna.config import load
 from laterna.server.address import read_address
 
 START_SECONDS = 120.0
+OUT = Path(__file__).parent / "out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,30 @@ def laterna(data: Path, endpoint: str, body: dict[str, object]) -> Iterator[Targ
 @contextmanager
 def peer(name: str, module: str, body: dict[str, object]) -> Iterator[Target]:
     """A module of this package that serves `/generate` on the port it is given."""
+    with _serving(name, [sys.executable, "-m", module], "health", body) as target:
+        yield target
+
+
+@contextmanager
+def apart(name: str, script: Path, packages: Sequence[str], body: dict[str, object]) -> Iterator[Target]:
+    """A script that serves `/generate` on the port it is given, in an environment of its own with these packages."""
+    home = OUT / f"{script.stem}-venv"
+    python, whole = home / "bin" / "python", home / "installed"
+    if not whole.exists():
+        venv.create(home, clear=True, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        whole.touch()
+    with _serving(name, [str(python), str(script)], "healthz", body) as target:
+        yield target
+
+
+@contextmanager
+def _serving(name: str, command: list[str], health: str, body: dict[str, object]) -> Iterator[Target]:
     port = free_port()
-    command = [sys.executable, "-m", module, str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([*command, str(port)], stdout=quiet, stderr=quiet, start_new_session=True)
     try:
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), process)
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}/{health}"), process)
         yield Target(name=name, url=f"http://127.0.0.1:{port}/generate", headers={}, body=body)
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
