@@ -1,7 +1,7 @@
 """How well `laterna simulate` predicts: costs learned from one trace, latencies of other traces, simulated and real.
 
-The server runs an open loop of Poisson arrivals and is stopped; what its worker learned and its database tells is all
-that the simulation knows. Then the server, started again, runs other traces, and the simulation the same ones.
+A server runs an open loop of Poisson arrivals; what its worker learned and its database tells is all that the
+simulation knows. Another server runs other traces, and the simulation the same ones.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ MODEL = "laterna/sprite"
 FITTED = 0.8  # load of the trace that is learned from; 1 is what one request after the other could just do
 LOADS = (0.6, 1.0)  # of those that are predicted
 CLASSES = ("normal", "low", ALL)
+PAUSE_SECONDS = 3600.0  # between the simulated parts of a trace: none waits for another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +65,30 @@ class Compared:
 
 
 def measure(quick: bool) -> Report:
-    """Learn from one trace, predict others."""
+    """Learn from one trace, predict others; their parts take turns, so that the machine is as fast for all."""
     mix = [replace(kind, steps=max(1, kind.steps // 4)) for kind in MIX] if quick else MIX
-    count = 20 if quick else 100
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        with laterna(data, MODEL, BODY) as target:
-            capacity = _warm(target, mix, times=1 if quick else 3)
-            asyncio.run(replay(target, poisson(mix, FITTED * capacity, count, seed=1)))
-        known = _known(data)
-        with laterna(data, MODEL, BODY) as target:
-            _warm(target, mix, times=1)
-            compared = [
-                _compare(target, known, poisson(mix, load * capacity, count, seed=number), load)
-                for number, load in enumerate(LOADS, 2)
+    rounds, count = (1, 20) if quick else (5, 30)
+    with tempfile.TemporaryDirectory() as taught_data, tempfile.TemporaryDirectory() as tried_data:
+        with laterna(Path(taught_data), MODEL, BODY) as taught, laterna(Path(tried_data), MODEL, BODY) as tried:
+            capacity = _warm(taught, mix, times=1 if quick else 3)
+            _warm(tried, mix, times=1)
+            lesson, *tests = [
+                _parts(poisson(mix, load * capacity, rounds * count, seed=number), count)
+                for number, load in enumerate((FITTED, *LOADS), 1)
             ]
-    return _report(compared)
+            seen: dict[float, list[float]] = {load: [] for load in LOADS}
+            for number, part in enumerate(lesson):
+                asyncio.run(replay(taught, part))
+                for load, parts in zip(LOADS, tests, strict=True):
+                    seen[load] += asyncio.run(replay(tried, parts[number])).latencies
+        known = _known(Path(taught_data))
+    return _report([_compare(known, load, parts, seen[load]) for load, parts in zip(LOADS, tests, strict=True)])
+
+
+def _parts(arrivals: Sequence[Arrival], count: int) -> list[list[Arrival]]:
+    """So many each, the first of a part at once."""
+    cuts = [arrivals[at : at + count] for at in range(0, len(arrivals), count)]
+    return [[replace(one, at_s=one.at_s - part[0].at_s) for one in part] for part in cuts]
 
 
 def _warm(target: Target, mix: Mix, times: int) -> float:
@@ -101,22 +110,23 @@ def _known(data: Path) -> Known:
     return Known(costs=CostModel.load(copied), overheads=history.overheads(history.done(load({"data": data}, {}))))
 
 
-def _compare(target: Target, known: Known, arrivals: Sequence[Arrival], load: float) -> Compared:
+def _compare(known: Known, load: float, parts: Sequence[Sequence[Arrival]], latencies: Sequence[float]) -> Compared:
     name = Catalog.load(None).endpoint(MODEL)[0].ref().name
     asked = [
         Asked(
-            time_s=one.at_s,
+            time_s=number * PAUSE_SECONDS + one.at_s,
             priority="normal" if one.interactive else "low",
             steps=one.steps,
             width=64,
             height=64,
             cfg_scale=2.0,
         )
-        for one in arrivals
+        for number, part in enumerate(parts)
+        for one in part
     ]
     predicted = simulate(trace.arrivals(asked, lambda _: name), {"cpu": known.costs}, overheads=known.overheads)
-    block = asyncio.run(replay(target, arrivals))
-    return Compared(load=load, arrivals=arrivals, latencies=block.latencies, predicted=predicted)
+    arrivals = [one for part in parts for one in part]
+    return Compared(load=load, arrivals=arrivals, latencies=latencies, predicted=predicted)
 
 
 def _report(compared: Sequence[Compared]) -> Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import cast
 
 import torch
@@ -34,6 +34,12 @@ class Network:
         self.blocks = Blocks(transformer, thresholds)
         self._turn = lru_cache(maxsize=GRIDS_KEPT)(self._make_turn)
 
+    @cached_property
+    def _dtype(self) -> torch.dtype:
+        """Asked for once: diffusers walks through all parameters for it."""
+        dtype: torch.dtype = self.transformer.dtype
+        return dtype
+
     def __call__(self, samples: Sequence[Noisy], grids: Sequence[Grid]) -> tuple[list[torch.Tensor], Choice]:
         """Each sample's velocity, of the shape and type of its latent [tokens, width], and who reused features."""
         rows = Rows.of([sample.job for sample in samples], [is_guided(sample.job) for sample in samples])
@@ -61,7 +67,7 @@ class Network:
         return layout.image.split(self._velocity(image, given)), choice
 
     def _embed(self, samples: Sequence[Noisy], texts: Sequence[Embeds], layout: Layout) -> Tokens:
-        dtype = self.transformer.dtype
+        dtype = self._dtype
         lay(layout.image)
         image = self.transformer.x_embedder(torch.cat([sample.latent for sample in samples]).to(dtype))
         lay(layout.text)
@@ -70,7 +76,7 @@ class Network:
 
     def _time(self, samples: Sequence[Noisy], texts: Sequence[Embeds], layout: Layout) -> torch.Tensor:
         """[rows, width]: all that is no token."""
-        dtype, pooled = self.transformer.dtype, torch.stack([text.pooled for text in texts])
+        dtype, pooled = self._dtype, torch.stack([text.pooled for text in texts])
         time = pooled.new_tensor([s.timestep for s in samples], dtype=torch.float32) / TRAIN_TIMESTEPS
         told = [time.to(dtype) * TRAIN_TIMESTEPS]
         if self.transformer.config.guidance_embeds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -29,6 +30,12 @@ class Network:
         self._prediction = prediction
         self.is_xl = unet.config.addition_embed_type == "text_time"  # told pooled text and the size
 
+    @cached_property
+    def _dtype(self) -> torch.dtype:
+        """Asked for once: diffusers walks through all parameters for it."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
     @property
     def embeds_guidance(self) -> bool:
         """Distilled consistency models take the guidance scale as a number and have no negative half."""
@@ -36,7 +43,7 @@ class Network:
 
     def __call__(self, samples: Sequence[Noisy], rows: Rows) -> tuple[torch.Tensor, Choice]:
         """x0 [samples, c, h, w], of latents of one shape, and who reused features."""
-        dtype = self.unet.dtype
+        dtype = self._dtype
         x = torch.stack([sample.latent for sample in samples])
         sigma = numbers([sample.sigma for sample in samples], x).view(-1, 1, 1, 1)
         jobs = [sample.job for sample in samples]
@@ -67,7 +74,7 @@ class Network:
 
     def _added(self, rows: Rows, embeds: Sequence[Embeds], jobs: Sequence[TextToImage]) -> dict[str, torch.Tensor]:
         """Pooled text and original size, crop corner and target size of each row (arXiv:2307.01952, section 2.2)."""
-        pooled = torch.stack([e.pooled for e in embeds if e.pooled is not None]).to(self.unet.dtype)
+        pooled = torch.stack([e.pooled for e in embeds if e.pooled is not None]).to(self._dtype)
         sizes = [[job.height, job.width, 0, 0, job.height, job.width] for job in jobs]
         return {"text_embeds": pooled, "time_ids": rows.expand(torch.tensor(sizes, device=pooled.device).to(pooled))}
 
@@ -76,7 +83,7 @@ class Network:
             return None
         scales = [job.cfg_scale if job.guidance is None else job.guidance for job in jobs]
         numbers = torch.tensor(scales, dtype=torch.float32, device=device) - 1
-        return guidance_embedding(numbers, self.unet.config.time_cond_proj_dim).to(self.unet.dtype)
+        return guidance_embedding(numbers, self.unet.config.time_cond_proj_dim).to(self._dtype)
 
 
 def numbers(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
