@@ -82,6 +82,7 @@ class Dispatch:
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._look_s = 0.0  # when the ETAs look next, monotonic
+        self._tidy_s = 0.0  # when what is too late is looked for next, monotonic
         self._stopping = False
         self._skew_us = self._skew()  # how far the wall's clock is from the steady one
         self._elsewhere: set[str] = set()  # requests that other servers changed since the last look at them
@@ -262,7 +263,7 @@ class Dispatch:
         if isinstance(message, Started):
             holding.begun_ns = self._clock.monotonic_ns()
             await self._requests.started(lease, message.plan)
-            self._board.changed(lease.request_id)
+            self._board.changed(lease.request_id, over=False)
         elif isinstance(message, Resumed):
             await self._requests.note(lease, "INFO", f"it goes on after step {message.step}, where it was saved")
             await self._requests.resumed(lease, message.former, message.spent)
@@ -351,9 +352,13 @@ class Dispatch:
             self._fleet.replace(worker, why)
 
     async def _tidy(self) -> None:
-        """Take back leases that ran out, end what waited or ran too long."""
+        """Take back leases that ran out, end what waited or ran too long: once a tick, however often it is woken."""
         await self._believe()
         await self._cancel_asked()
+        now_s = self._clock.monotonic_ns() / 1e9
+        if now_s < self._tidy_s:
+            return
+        self._tidy_s = now_s + TICK_SECONDS
         for request_id in await self._requests.reclaim():
             self._take_back(request_id)
             self._board.changed(request_id)

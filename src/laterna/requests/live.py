@@ -22,6 +22,7 @@ class Changed:
     """Its state, its logs or its place in the queue may have changed: read them."""
 
     request_id: str
+    over: bool = True  # whether it may have settled by this: who waits for nothing else need not read otherwise
 
 
 Event = Progress | Changed
@@ -104,9 +105,9 @@ class Board:
         """The ids of requests that somebody watches."""
         return list(self._watches)
 
-    def changed(self, request_id: str) -> None:
-        """Wake its watchers to read it again."""
-        self._tell(request_id, Changed(request_id=request_id))
+    def changed(self, request_id: str, *, over: bool = True) -> None:
+        """Wake its watchers to read it again; `over`: whether it may have settled."""
+        self._tell(request_id, Changed(request_id=request_id, over=over))
 
     def all_changed(self) -> None:
         """Wake all watchers: anything may have happened."""

@@ -132,6 +132,19 @@ def let_go(connection: Connection) -> None:
         connection.execute(_LET_GO)
 
 
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """What is changed inside is undone, alone, by an exception."""
+    point = connection.begin_nested()
+    try:
+        yield
+    except Exception:
+        if not lost(connection):
+            point.rollback()
+        raise
+    point.commit()
+
+
 def lost(connection: Connection) -> bool:
     """Whether the server gave up the whole transaction, as it does when the connection breaks."""
     return connection.invalidated or connection.closed

@@ -42,6 +42,21 @@ def transaction(connection: Connection, durable: bool) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """What is changed inside is undone, alone, by an exception."""
+    driver = _driver(connection)
+    driver.execute("SAVEPOINT write").close()
+    try:
+        yield
+    except Exception:
+        if not lost(connection):
+            driver.execute("ROLLBACK TO write").close()
+            driver.execute("RELEASE write").close()
+        raise
+    driver.execute("RELEASE write").close()
+
+
 def lost(connection: Connection) -> bool:
     """Whether the database gave up the whole transaction, as it does when the disk is full."""
     return not _driver(connection).in_transaction

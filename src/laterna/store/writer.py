@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -112,15 +113,14 @@ def _commit(connection: Connection, group: list[_Write]) -> None:
     own = sqlite if connection.dialect.name == "sqlite" else postgres
     with own.transaction(connection, any(write.durable for write in group)):
         for write in group:
-            point = connection.begin_nested()
             try:
-                write.value = write.run(connection)
-                point.commit()
+                with own.savepoint(connection):
+                    write.value = write.run(connection)
             except Exception as error:
                 if own.lost(connection):
                     raise
-                point.rollback()
-                write.error = unavailable(error) if isinstance(error, OperationalError) else error
+                away = isinstance(error, OperationalError | sqlite3.OperationalError)
+                write.error = unavailable(error) if away else error
 
 
 def unavailable(error: Exception) -> Unavailable:
