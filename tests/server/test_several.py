@@ -105,7 +105,8 @@ def test_a_replica_serves_what_the_dispatcher_makes(group: Group) -> None:
     assert first.key == second.key
 
     seen = follow(second, request := second.submit(num_inference_steps=40))
-    assert {one["status"] for one in seen} == {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
+    states = {one["status"] for one in seen}  # it may have begun before anybody looked
+    assert {"IN_PROGRESS", "COMPLETED"} <= states <= {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
     assert [one["progress"] for one in seen if "progress" in one], "its progress comes from the other server"
     assert any("preview" in one["progress"] for one in seen if "progress" in one)
     with second.http() as http:
