@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("platform", "engine", "caching", "simulation", "serving")
+NAMES = ("platform", "page", "engine", "caching", "simulation", "serving")
 
 if __name__ == "__main__":
     out = Path(__file__).parent / "out"

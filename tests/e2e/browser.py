@@ -5,50 +5,30 @@ request to any other host. Skips where there is no Chromium; fails where tools a
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
+from bench import browser
 from tests.e2e.conftest import Server
 from tests.tools import missing, node_folder
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
 SECONDS = 60.0  # for what a loaded machine does in its own time
 SERIOUS = ("serious", "critical")
 
 
-def chromium() -> str:
-    """The path of one."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        missing("Chromium is not installed")
-    assert found is not None
-    return found
-
-
 @contextmanager
 def launched() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        try:
-            yield browser
-        finally:
-            browser.close()
+    path = browser.chromium()
+    if path is None:
+        missing("Chromium is not installed")
+    assert path is not None
+    with browser.launched(path) as found:
+        yield found
 
 
 @dataclass

@@ -3,79 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
-from laterna.catalog.catalog import Catalog
-from laterna.clock import SystemClock
-from laterna.config import Settings
-from laterna.contracts.generation import TextToImage
-from laterna.contracts.messages import Artifact, Finished
-from laterna.media.objects import MediaStore, new_key
-from laterna.requests.requests import Requests, Submission
-from laterna.store.store import Store
-from laterna.tenants.keys import DEFAULT_TENANT, Keys
+from bench.wall import fill
 from tests.e2e.browser import launched, visiting
 from tests.e2e.conftest import Server, start
 
 COUNTS = (1_000, 10_000)
-COLOURS = 50
 MOST_MOUNTED = 300
-
-
-def picture(number: int) -> bytes:
-    data = io.BytesIO()
-    colour = (number * 5 % 256, number * 83 % 256, number * 37 % 256)
-    Image.new("RGB", (64, 64), colour).save(data, "PNG")
-    return data.getvalue()
-
-
-async def fill(folder: Path, pictures: int) -> None:
-    """One request that made them all, as a worker would have said it."""
-    settings, clock = Settings(data=folder), SystemClock()
-    store = await Store.open(settings)
-    media, requests = MediaStore(settings.media), Requests(store, clock, settings)
-    await Keys(store, clock).ensure_first(settings.key_file)
-    card, endpoint = Catalog.load(settings.cards_folder).endpoint("laterna/sprite")
-    job = TextToImage(prompt="one of many", width=64, height=64, steps=1, sampler="euler", seed=1, count=pictures)
-    await requests.submit(
-        Submission(
-            tenant=DEFAULT_TENANT,
-            endpoint=endpoint.id(card),
-            card_id=card.id,
-            model_revision=card.revision,
-            raw_input={"prompt": "one of many"},
-            generation=job,
-        )
-    )
-    (leased,) = await requests.lease("cpu", 1)
-    made = [picture(number) for number in range(COLOURS)]
-    artifacts = []
-    for index in range(pictures):
-        key, data = new_key(), made[index % COLOURS]
-        await media.put(key, data)
-        digest = hashlib.sha256(data).hexdigest()
-        artifacts.append(
-            Artifact(
-                index=index,
-                seed=1 + index,
-                key=key,
-                content_type="image/png",
-                size_bytes=len(data),
-                sha256=digest,
-                width=64,
-                height=64,
-            )
-        )
-    await requests.started(leased.lease)
-    await requests.finish(Finished(lease=leased.lease, artifacts=artifacts, spent=[], inference_s=1.0))
-    await store.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 // Everything that the tenant generated, in one endless wall of which only what is in sight is mounted.
 
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useLayoutEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
 
 import { Search, Select } from "../parts/controls";
 import { Icon } from "../parts/icons";
@@ -38,10 +38,12 @@ export default function Gallery() {
   const [picked, setPicked] = useState<Picture[]>([]);
   const [comparing, setComparing] = useState(false);
   const { pictures, pages } = usePictures(filters);
-  const pick = (picture: Picture) => {
-    const without = picked.filter((one) => one.key !== picture.key);
-    setPicked(without.length < picked.length ? without : [...picked, picture].slice(-2));
-  };
+  const pick = useCallback((picture: Picture) => {
+    setPicked((picked) => {
+      const without = picked.filter((one) => one.key !== picture.key);
+      return without.length < picked.length ? without : [...picked, picture].slice(-2);
+    });
+  }, []);
   const isFiltered = Object.values(filters).some(Boolean);
   return (
     <>
@@ -104,6 +106,7 @@ function usePictures({ words, model, period }: Filters) {
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor,
     staleTime: 0,
+    structuralSharing: false, // comparing ten thousand pictures with themselves at each new page holds up the scrolling
   });
   const pictures = useMemo(() => pages.data?.pages.flatMap((page) => page.pictures) ?? [], [pages.data]);
   return { pages, pictures };
@@ -153,29 +156,51 @@ function Wall({ pictures, picked, onOpen, onPick, onEnd }: WallProps) {
   });
   return (
     <div ref={wall} className="wall" style={{ height }} role="list" aria-label={t("gallery.items")}>
-      {pictures.slice(first, last).map((picture, n) => {
-        const at = first + n;
-        const prompt = picture.asked?.prompt ?? picture.file_name;
-        const isPicked = picked.some((one) => one.key === picture.key);
-        return (
-          <div
-            key={picture.key}
-            role="listitem"
-            aria-setsize={-1}
-            aria-posinset={at + 1}
-            className={isPicked ? "tile picked" : "tile"}
-            style={{ width: `${100 / columns}%`, height: row, transform: `translate(${(at % columns) * 100}%, ${Math.floor(at / columns) * row}px)` }}
-          >
-            <button type="button" className="tile-open" onClick={() => onOpen(at)} aria-label={prompt}>
-              <img src={picture.shown_url} alt="" decoding="async" className={isTiny(picture.width) ? "tiny" : undefined} />
-            </button>
-            <label className="tile-pick" title={t("gallery.compare")}>
-              <input type="checkbox" checked={isPicked} onChange={() => onPick(picture)} aria-label={t("gallery.pick", { prompt })} />
-              <Icon name="check" />
-            </label>
-          </div>
-        );
-      })}
+      {pictures.slice(first, last).map((picture, n) => (
+        <Tile
+          key={picture.key}
+          picture={picture}
+          at={first + n}
+          columns={columns}
+          row={row}
+          isPicked={picked.some((one) => one.key === picture.key)}
+          onOpen={onOpen}
+          onPick={onPick}
+        />
+      ))}
     </div>
   );
 }
+
+interface TileProps {
+  picture: Picture;
+  at: number; // of all pictures
+  columns: number;
+  row: number; // pixels
+  isPicked: boolean;
+  onOpen: (at: number) => void;
+  onPick: (picture: Picture) => void;
+}
+
+// Rendered once for as long as it is in sight: a step of scrolling costs the tiles that come, not those that stay.
+const Tile = memo(function Tile({ picture, at, columns, row, isPicked, onOpen, onPick }: TileProps) {
+  const { t } = useText();
+  const prompt = picture.asked?.prompt ?? picture.file_name;
+  return (
+    <div
+      role="listitem"
+      aria-setsize={-1}
+      aria-posinset={at + 1}
+      className={isPicked ? "tile picked" : "tile"}
+      style={{ width: `${100 / columns}%`, height: row, transform: `translate(${(at % columns) * 100}%, ${Math.floor(at / columns) * row}px)` }}
+    >
+      <button type="button" className="tile-open" onClick={() => onOpen(at)} aria-label={prompt}>
+        <img src={picture.shown_url} alt="" decoding="async" className={isTiny(picture.width) ? "tiny" : undefined} />
+      </button>
+      <label className="tile-pick" title={t("gallery.compare")}>
+        <input type="checkbox" checked={isPicked} onChange={() => onPick(picture)} aria-label={t("gallery.pick", { prompt })} />
+        <Icon name="check" />
+      </label>
+    </div>
+  );
+});

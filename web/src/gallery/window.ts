@@ -4,6 +4,7 @@ import { useLayoutEffect, useState, type RefObject } from "react";
 
 const WIDEST = 220; // pixels of a tile
 const AHEAD = 3; // rows above and below the window
+const STEP = 100; // pixels of scrolling that change nothing: less than a row, of which some are ready
 export const MOST = 280; // tiles that are ever mounted
 
 export interface Window {
@@ -57,6 +58,6 @@ interface Measured {
 
 // The same object where nothing changes that anybody sees, so that React has nothing to do.
 function changed(was: Measured, now: Measured): Measured {
-  const isSame = was.width === now.width && was.seen === now.seen && Math.abs(was.above - now.above) < 40;
+  const isSame = was.width === now.width && was.seen === now.seen && Math.abs(was.above - now.above) < STEP;
   return isSame && (now.above > 0) === (was.above > 0) ? was : now;
 }
