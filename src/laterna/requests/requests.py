@@ -218,9 +218,11 @@ class Requests:
     async def waiting(self) -> list[Waiting]:
         """Those from whom the next to be leased are chosen: a bounded page in which every lane has its part."""
         now = self._clock.now_us()
-        if await self._store.read(lambda c: leasing.anything_to_promote(c, now)):
+        found = await self._store.read(lambda c: None if leasing.anything_to_promote(c, now) else lanes.page(c))
+        if found is None:
             await self._store.write(lambda c: leasing.promote(c, now), durable=False)
-        return await self._store.read(lanes.page)
+            found = await self._store.read(lanes.page)
+        return found
 
     async def totals(self) -> list[Total]:
         """How much waits, alike requests together. Walks through the queue's index: not for every moment."""
