@@ -73,7 +73,10 @@ def test_waiters_wake_when_it_settles(tmp_path: Path) -> None:
             board.changed(request_id)
             async with asyncio.timeout(wait.LOOK_SECONDS / 2):
                 assert {view.outcome for view in await asyncio.gather(*waiters)} == {"ok"}
-            assert (await until_settled(w.requests, board, DEFAULT_TENANT, request_id)).outcome == "ok"
+            for new in (False, True):  # settled before anybody waited: whoever is late is told as well
+                async with asyncio.timeout(wait.LOOK_SECONDS / 2):
+                    view = await until_settled(w.requests, board, DEFAULT_TENANT, request_id, new=new)
+                assert view.outcome == "ok"
             assert not board.watched(request_id)
 
     asyncio.run(scene())

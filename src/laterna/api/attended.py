@@ -33,8 +33,9 @@ async def attend(request: Request, services: Services, admitted: Admitted) -> Re
 
 async def attend_until(services: Services, admitted: Admitted, gone: asyncio.Future[None]) -> RequestView | None:
     """The same for a client of whom `gone` says when it has gone."""
-    tenant, request_id = admitted.caller.tenant, admitted.receipt.request_id
-    settled = asyncio.ensure_future(until_settled(services.requests, services.board, tenant, request_id))
+    tenant, receipt = admitted.caller.tenant, admitted.receipt
+    waiting = until_settled(services.requests, services.board, tenant, receipt.request_id, new=not receipt.repeated)
+    settled = asyncio.ensure_future(waiting)
     try:
         waits: set[asyncio.Future[Any]] = {settled, gone}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from laterna.contracts.messages import Progress
-from laterna.requests.live import Board, Event
+from laterna.requests.live import Board, Event, Watch
 from laterna.requests.requests import Requests
 from laterna.requests.views import RequestView
 
 LOOK_SECONDS = 5.0
+NEW_SECONDS = 0.05  # before the first look at a new one: it is hardly settled yet, and if it was, nobody told
 
 
-async def until_settled(requests: Requests, board: Board, tenant: str, request_id: str) -> RequestView:
-    """The settled request. Raises RequestNotFound. Bound the wait with `asyncio.timeout`."""
+async def until_settled(
+    requests: Requests, board: Board, tenant: str, request_id: str, *, new: bool = False
+) -> RequestView:
+    """The settled request. Bound the wait with `asyncio.timeout`.
+
+    Args:
+        new: it was submitted a moment ago.
+
+    Raises RequestNotFound.
+    """
     with board.watch(request_id) as events:
+        if new:
+            await _may_be_over(events, NEW_SECONDS)
         while not (view := await requests.get(tenant, request_id)).settled:
-            while _goes_on(await events.next(LOOK_SECONDS)):
-                pass
+            await _may_be_over(events, LOOK_SECONDS)
         return view
+
+
+async def _may_be_over(events: Watch, seconds: float) -> None:
+    """Wait until the request may have settled by what is heard, or nothing was heard for so long."""
+    while _goes_on(await events.next(seconds)):
+        pass
 
 
 def _goes_on(event: Event | None) -> bool:
