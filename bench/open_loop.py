@@ -1,7 +1,7 @@
 """Part of bench.serving: how much load each server holds when requests come whether or not it is ready for them.
 
 Load 1.0 is what the one-at-a-time server could just do. A request's slowdown is its latency over the median latency of
-its kind on the same server with nothing else to do.
+its kind on the same server with nothing else to do. Both are measured anew before each load: a machine's speed changes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,16 @@ class Served:
 @dataclass(frozen=True, kw_only=True)
 class OpenLoop:
     seen: Mapping[tuple[str, float], Served]  # by (server, load)
-    solo: Mapping[str, Mapping[int, float]]  # seconds by server and steps
+
+    @property
+    def solo(self) -> dict[str, dict[int, float]]:
+        """Seconds by server and steps: the median over the loads."""
+        names = dict.fromkeys(name for name, _ in self.seen)
+        return {name: self._alone([served.solo for _, served in self._of(name)]) for name in names}
+
+    @staticmethod
+    def _alone(solos: Sequence[Mapping[int, float]]) -> dict[int, float]:
+        return {steps: statistics.median(solo[steps] for solo in solos) for steps in solos[0]}
 
     def interactive_load(self, name: str) -> float:
         """The largest load up to which 95 % of the interactive requests stay within twice their solo latency."""
@@ -127,23 +136,22 @@ def open_loop(
     targets: Sequence[Target], theirs: Target, mix: Mix, loads: Sequence[float], count: int, alone: int
 ) -> OpenLoop:
     """Each load in turn on each server, with the same trace; a server that holds neither limit any more rests, except
-    at the loads where all are compared.
+    at the loads where all are compared. `alone`: requests of each kind that tell, before each load, how fast each
+    server is with nothing else to do.
     """
-    solo = {target.name: _solo(target, mix, alone) for target in targets}
-    capacity = 1.0 / mean_seconds(mix, solo[theirs.name])
     seen: dict[tuple[str, float], Served] = {}
     out: set[str] = set()
     for number, load in enumerate(sorted({*loads, AT_80, AT_95})):
-        arrivals = poisson(mix, load * capacity, count, seed=number)
-        for target in targets:
-            if target.name in out and load not in (AT_80, AT_95):
-                continue
+        going = [target for target in targets if target.name not in out or load in (AT_80, AT_95)]
+        solo = {target.name: _solo(target, mix, alone) for target in targets if target in going or target is theirs}
+        arrivals = poisson(mix, load / mean_seconds(mix, solo[theirs.name]), count, seed=number)
+        for target in going:
             block = asyncio.run(replay(target, arrivals))
             served = Served(arrivals=arrivals, latencies=block.latencies, solo=solo[target.name])
             seen[target.name, load] = served
             if not (served.holds_interactive() or served.holds_all()):
                 out.add(target.name)
-    return OpenLoop(seen=seen, solo=solo)
+    return OpenLoop(seen=seen)
 
 
 def _solo(target: Target, mix: Mix, times: int) -> dict[int, float]:

@@ -44,7 +44,7 @@ def measure(quick: bool) -> Report:
             asyncio.run(drive(target, 16, 2 if quick else 32))  # loads the model, learns the costs
         closed = closed_loop([ours, one], blocks=1 if quick else 3, a_client=1 if quick else 3)
         opened = open_loop(
-            targets, one, mix, loads=() if quick else LOADS, count=8 if quick else 60, alone=1 if quick else 5
+            targets, one, mix, loads=() if quick else LOADS, count=8 if quick else 60, alone=1 if quick else 3
         )
     return _report(closed, opened, "quick: a quarter of the steps, no other peers." if quick else "")
 
