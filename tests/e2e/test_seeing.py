@@ -146,8 +146,7 @@ def test_lines_about_a_request_name_it_and_its_tenant_in_every_process(servers: 
     server.until(request, "COMPLETED")
 
     def lines() -> list[dict[str, Any]]:
-        _, after = (server.data / "stderr").read_text().split("curl http", 1)  # how to begin, for people, ends so
-        return [json.loads(line) for line in after.splitlines()[1:] if line]
+        return [json.loads(line) for line in (server.data / "stderr").read_text().splitlines()]
 
     def told() -> dict[str, dict[str, Any]] | None:
         found = {line["event"]: line for line in lines() if line.get("request_id") == request}
@@ -157,5 +156,8 @@ def test_lines_about_a_request_name_it_and_its_tenant_in_every_process(servers: 
     found = wait_for(told)
     assert len({line["tenant"] for line in found.values()}) == 1
     assert [name for name in ("request taken", "request finished") if "worker" not in found[name]] == []
+    (up,) = [line for line in lines() if line["event"] == "laterna is up"]
+    assert up["http"] == server.address.http
     assert server.stop() == 0
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines()), "every line is one"
+    assert server.key not in json.dumps(lines())

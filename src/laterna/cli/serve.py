@@ -9,14 +9,28 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import structlog
+
 from laterna.config import Settings
 from laterna.server.address import Address
 from laterna.server.server import serve as run
 
+log = structlog.get_logger(__name__)
+
 
 def serve(settings: Settings) -> None:
-    """Run until Ctrl-C or SIGTERM; running requests go back to the queue."""
-    asyncio.run(run(settings, lambda address: print(_welcome(settings, address), file=sys.stderr)))
+    """Run until Ctrl-C or SIGTERM; running requests go back to the queue.
+
+    Who reads is told address, key and what to try; a machine that reads (`log_json`) the addresses alone.
+    """
+
+    def up(address: Address) -> None:
+        if settings.log_json:
+            log.info("laterna is up", http=address.http, tls=address.tls, key_file=str(settings.key_file))
+        else:
+            print(_welcome(settings, address), file=sys.stderr)
+
+    asyncio.run(run(settings, up))
 
 
 def _welcome(settings: Settings, address: Address) -> str:
