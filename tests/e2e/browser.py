@@ -81,5 +81,5 @@ def visiting(browser: Browser, server: Server, **options: Any) -> Iterator[Visit
     visit = Visit(page=context.new_page(), server=server)
     visit.watch()
     yield visit
-    assert visit.troubles == []
+    assert visit.troubles == [], visit.troubles
     context.close()
