@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("platform", "page", "engine", "caching", "simulation", "serving")
+NAMES = ("platform", "page", "engine", "caching", "promises", "simulation", "serving")
 
 if __name__ == "__main__":
     out = Path(__file__).parent / "out"

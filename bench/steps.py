@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 import torch
@@ -69,20 +70,25 @@ def adapted(jobs: Sequence[TextToImage], digests: Sequence[str]) -> list[TextToI
 
 
 def shelve(transformer: FluxTransformer2DModel, shelf: Shelf, count: int) -> list[str]:
-    """Digests of so many random adapters of RANK, on the attention and feed-forward layers of every block."""
+    """Digests of so many random adapters."""
     digests = []
     for seed in range(count):
-        generator = torch.Generator().manual_seed(seed)
-        tensors: dict[str, torch.Tensor] = {}
-        for name, layer in transformer.named_modules():
-            if isinstance(layer, torch.nn.Linear) and ADAPTED.search(name):
-                down = torch.randn(RANK, layer.in_features, generator=generator) / layer.in_features**0.5
-                up = 0.01 * torch.randn(layer.out_features, RANK, generator=generator)
-                tensors |= {f"transformer.{name}.lora_A.weight": down, f"transformer.{name}.lora_B.weight": up}
         scratch = shelf.scratch()
-        save_file(tensors, scratch)
+        write_adapter(transformer, seed, scratch)
         digests.append(shelf.put(scratch))
     return digests
+
+
+def write_adapter(transformer: FluxTransformer2DModel, seed: int, path: Path) -> None:
+    """A random adapter of RANK, on the attention and feed-forward layers of every block."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, layer in transformer.named_modules():
+        if isinstance(layer, torch.nn.Linear) and ADAPTED.search(name):
+            down = torch.randn(RANK, layer.in_features, generator=generator) / layer.in_features**0.5
+            up = 0.01 * torch.randn(layer.out_features, RANK, generator=generator)
+            tensors |= {f"transformer.{name}.lora_A.weight": down, f"transformer.{name}.lora_B.weight": up}
+    save_file(tensors, path)
 
 
 @torch.inference_mode()
