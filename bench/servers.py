@@ -10,7 +10,7 @@ import sys
 import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,8 @@ def _serving(name: str, command: list[str], health: str, body: dict[str, object]
         _wait(lambda: _answers(f"http://127.0.0.1:{port}/{health}"), process)
         yield Target(name=name, url=f"http://127.0.0.1:{port}/generate", headers={}, body=body)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+        with suppress(ProcessLookupError):  # it never started
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
         process.wait(30)
 
 

@@ -63,7 +63,7 @@ def world(api: Api) -> tuple[dict[str, list[str]], list[str]]:
         key = uploaded.json()["access_url"].split("/files/")[1].split("/")[0]
         kept = http.post("/replicate/v1/files", files={"content": ("a.png", picture(), "image/png")}).json()["id"]
         made = http.post("/platform/v1/keys", json={"alias": "fuzzed", "scope": "api"}).json()
-        tenant = http.post("/platform/v1/tenants", json={"name": f"fuzzed {request_id}"}).json()["tenant_id"]
+        tenant = http.post("/platform/v1/tenants", json={"name": f"fuzzed-{request_id}"}).json()["tenant_id"]
     endpoints = ["test/blank", "test/blank/deep/down", "laterna/sprite"]
     known = {
         "endpoint": endpoints, "app": endpoints, "model": endpoints, "request_id": [request_id],

@@ -115,6 +115,16 @@ def test_a_tenant_that_fills_the_window_makes_room_for_another_of_its_class() ->
     assert all(holding.tenant == "flood" for _, holding in made.revoked)
 
 
+def test_a_tenant_that_has_begun_all_of_a_window_leaves_others_an_equal_part_on_top() -> None:
+    full = window("a")
+    for number in range(WINDOW):
+        hold(full, f"f{number}", tenant="flood", touched=True)
+    some = [demand(f"p{n}", tenant="polite") for n in range(WINDOW)]
+    made = place([demand("more", tenant="flood"), *some], [full])
+    assert made.given == {"a": [one.id for one in some[: WINDOW // 2]]}
+    assert revoked(made) == []
+
+
 def test_who_has_nothing_to_do_gets_what_others_have_not_begun() -> None:
     busy, idle = window("busy"), window("idle")
     hold(busy, "begun", begun_ns=1, left_s=5.0)

@@ -61,6 +61,18 @@ def test_compatible_samples_share_the_call_whatever_their_steps() -> None:
     assert plan.stage == "denoise"
 
 
+def test_other_tenants_company_slows_a_leader_no_more_than_its_share_does() -> None:
+    flood = [candidate(f"f{n}", tenant="flood", steps_left=50) for n in range(15)]
+    alone = planned(policy(costs=measured(0.1)), candidate("p", tenant="flood"), *flood)
+    assert len(alone.members) > 11
+    beside = planned(policy(costs=measured(0.1)), candidate("p", tenant="polite"), *flood)
+    assert (beside.members[0], len(beside.members)) == ("p", 11), "a half of the device: a call of twice its own"
+    third = planned(
+        policy(costs=measured(0.5)), candidate("p", tenant="polite"), candidate("q", tenant="other"), *flood
+    )
+    assert len(third.members) <= 5
+
+
 def test_urgent_classes_lead() -> None:
     assert planned(policy(), candidate("slow", priority=2), candidate("now", priority=0, group=1)).members == ("now",)
 

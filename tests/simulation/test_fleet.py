@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,19 @@ def test_a_device_waits_between_calls_that_follow_one_another_alone() -> None:
     device = Device(call_seconds(1.0), between_seconds=lambda plan: 1.0)
     far = [Arrival(id=str(n), at_s=100.0 * n, model="m", tokens=64, steps=4) for n in range(2)]
     assert [round(one.latency_s - solo(one.arrival), 4) for one in device.run(far)] == [5.0, 5.0]
+
+
+def test_a_flood_of_what_batches_well_costs_another_tenant_little_more_than_its_share() -> None:
+    """As for a device alone, but through its window, which the flood fills with what has begun, and with full calls."""
+    polite = [replace(one, steps=20) for one in poisson(0.15, 100, seed=3, tenant="polite", classes=False)]
+    flood = [Arrival(id=f"f{n}", at_s=0.0, model="m", tokens=64, steps=50, tenant="flood") for n in range(800)]
+    beside = fleet(1, gain=0.4).run([*flood, *polite])
+    against = sorted(one.latency_s for one in beside if one.arrival.tenant == "polite")
+    whole = call_seconds(0.4)
+    half = Fleet({"device": Device(lambda plan: 2 * whole(plan), CostModel())})
+    share = sorted(one.latency_s for one in half.run(polite))
+    assert sum(against) <= 1.25 * sum(share)
+    assert against[98] <= 1.5 * share[98]
 
 
 @settings(deadline=None, max_examples=25)

@@ -3,7 +3,8 @@
 A request goes where it will be begun soonest: to the least predicted work ahead of it, counting the load of a model
 that is not there yet; a hint is worth some waiting. What fits no place that has room waits for one. Urgent work that
 finds the windows full takes the place of less urgent work that has not begun, and comes on top where all of it has: the
-worker pauses that. Who has nothing to do gets some of what others have not begun. Decides only.
+worker pauses that. So does a tenant that finds them full of another's. Who has nothing to do gets some of what others
+have not begun. Decides only.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class _Place:
         self._weakest = sorted(window.unbegun(), key=lambda held: (held.priority, held.left_s))
         self._of_tenant = Counter(held.tenant for held in self._weakest)
         self._of_class = Counter(held.priority for held in window.held.values())
+        self._held_by = Counter(held.tenant for held in window.held.values())
 
     def wait_s(self, demand: Demand) -> float:
         """Until it would be begun; where a hint points elsewhere, what that is worth on top."""
@@ -109,9 +111,14 @@ class _Place:
         self.room = max(0, self.room - 1)
         self._of_tenant[demand.tenant] += 1
         self._of_class[demand.priority] += 1
+        self._held_by[demand.tenant] += 1
 
     def on_top(self, demand: Demand) -> bool:
-        """Whether it may be had beside less urgent work that fills the window and has begun."""
+        """Whether it may be had beside work that fills the window and has begun: less urgent work, or that of other
+        tenants while its own has less than an equal part of the places.
+        """
+        if self._held_by[demand.tenant] < WINDOW // len(self._held_by.keys() | {demand.tenant}):
+            return True
         return sum(count for priority, count in self._of_class.items() if priority <= demand.priority) < WINDOW
 
     def revoke(self, demand: Demand, made: Placement) -> bool:
@@ -126,6 +133,7 @@ class _Place:
                 self._weakest.remove(held)
                 self._of_tenant[held.tenant] -= 1
                 self._of_class[held.priority] -= 1
+                self._held_by[held.tenant] -= 1
                 self._work_s -= held.left_s
                 self.room += 1
                 made.revoked.append((self.window.worker, held))

@@ -3,8 +3,8 @@
 Classes realtime, normal and low come first; inside a class the tenant that had the least device time for its weight;
 inside a tenant what has the least predicted seconds left (`Ranking`). Whoever waits long is not starved: a tenth of the
 device goes to the oldest, whatever its class and size. The leader's call is filled with those that may share it for as
-long as a further member costs the others less than it saves those that wait. Decides only: it owns no sample, touches
-no device and never sleeps.
+long as a further member costs the others less than it saves those that wait, and other tenants' samples slow its own no
+more than its share of the device does. Decides only: it owns no sample, touches no device and never sleeps.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Policy:
         self._owed_s = 0.0  # device seconds that the oldest may claim
         self._owed_us = 0  # when they were last counted
         self._favoured: Hashable = None  # who claims them; absent: nobody
+        self._claim_s = 0.0  # that the claim takes of them
         self._last_stage = ""  # of the latest call planned
 
     def put(self, candidate: Candidate, left_s: float | None = None) -> None:
@@ -155,12 +156,16 @@ class Policy:
         self._last_stage = leader.stage
         members = self._members(leader)
         tokens = sum(member.tokens for member in members) // len(members)
+        seconds = self._seconds(leader, tokens)(len(members))
+        if leader.id == self._favoured:  # its own tenant's company of that class comes out of turn with it
+            alike = sum((member.tenant, member.priority) == (leader.tenant, leader.priority) for member in members)
+            self._claim_s = max(self._claim_s, seconds * alike / len(members))
         return StepPlan(
             model=leader.model,
             stage=leader.stage,
             members=tuple(member.id for member in members),
             tokens=tokens,
-            predicted_s=self._seconds(leader, tokens)(len(members)),
+            predicted_s=seconds,
             reason=f"leader {leader.id}, {len(members)} of {len(self._groups[_group(leader)])} that may share the call",
         )
 
@@ -196,10 +201,15 @@ class Policy:
         return self._interleaved(leader, allowed) or leader
 
     def _interleaved(self, leader: Candidate, allowed: Callable[[Candidate], bool]) -> Candidate | None:
-        """After an encode or a decode, a denoising call that waits in the same class: none waits for two in a row."""
+        """After an encode or a decode, a denoising call that waits in the same class: none waits for two in a row.
+
+        Unless its tenant had more than the leader's.
+        """
         if self._last_stage in ("", "denoise"):
             return None
-        return self._foremost(lambda key: key[1] == "denoise", leader.priority, allowed)
+        waiting = self._foremost(lambda key: key[1] == "denoise", leader.priority, allowed)
+        virtual = self._shares.virtual
+        return waiting if waiting is not None and virtual(waiting.tenant) <= virtual(leader.tenant) else None
 
     def _foremost(
         self, wanted: Callable[[Group], bool], priority: int, allowed: Callable[[Candidate], bool]
@@ -237,13 +247,13 @@ class Policy:
         self._owed_s = min(self._owed_s + AGED_SHARE * since_s, most)
         if self._owed_s < most:
             return None
-        self._favoured = id
+        self._favoured, self._claim_s = id, most
         return aged
 
     def _repaid(self, id: Hashable) -> None:
-        """It was run, or leased: if it was out of turn, its claim is met."""
+        """It was run, or leased: if it was out of turn, that is taken from what the oldest may claim."""
         if id == self._favoured:
-            self._favoured, self._owed_s = None, 0.0
+            self._favoured, self._owed_s = None, self._owed_s - self._claim_s
 
     # Who shares its call.
 
@@ -253,7 +263,7 @@ class Policy:
         able = [first, *islice(others, self._most(leader) - 1)]
         size = paying(seconds, self._delays(able), self._urgency)
         members = [found.candidate for found in able[:size]]
-        while len(members) > 1 and self._late(members, seconds):
+        while len(members) > 1 and (self._late(members, seconds) or self._crowded(members, seconds)):
             members.pop()
         return members
 
@@ -270,6 +280,15 @@ class Policy:
             whole = inside[request] == self._of_request[request]
             delays.append(found.urgency * inside[request] if whole else 0.0)
         return delays
+
+    def _crowded(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
+        """Whether the leader's tenant would be slower in this company than alone on its share of the device."""
+        tenant = members[0].tenant
+        own = sum(member.tenant == tenant for member in members)
+        if own == len(members):
+            return False
+        all_weights = sum(self._shares.weight(present) for present in self._of_tenant)
+        return seconds(len(members)) > seconds(own) * all_weights / self._shares.weight(tenant)
 
     def _late(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
         """Whether somebody misses a deadline in this company that it would make alone."""
@@ -289,7 +308,8 @@ class Policy:
 
     def _arrived(self, tenant: str) -> None:
         if tenant not in self._of_tenant:
-            self._shares.arrive(tenant)
+            for other in self._shares.arrive(tenant):
+                self._moved(other)
         self._of_tenant[tenant] = self._of_tenant.get(tenant, 0) + 1
 
     def _remove(self, id: Hashable) -> None:

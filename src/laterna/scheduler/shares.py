@@ -2,8 +2,9 @@
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with requests as packets: the tenant whose virtual time is
 least comes next; who was away begins at the least of those present, with no credit for its absence. What a request in
-progress uses counts when it ends, or once it is `QUANTUM_SECONDS`: so that two tenants' requests are run one after the
-other rather than both at half the speed, and a long one still yields. Knows no clock and no store.
+progress uses counts when it ends, when another tenant comes, or once it is `QUANTUM_SECONDS`: so that two tenants'
+requests are run one after the other rather than both at half the speed, a long one still yields, and who comes is not
+kept waiting by what is in progress. Knows no clock and no store.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ class Shares:
         self._counted[tenant] = max(virtual_s, self._began.get(tenant, 0.0))
         return self._counted[tenant] != before
 
-    def arrive(self, tenant: str) -> None:
-        """It has something to run, and had nothing before."""
+    def arrive(self, tenant: str) -> list[str]:
+        """It has something to run, and had nothing before. Returns the others whose virtual time changed by that."""
         if tenant in self._began:
-            return
+            return []
         self._rise()
         self._counted[tenant] = max(self.virtual(tenant), self._floor)
         self._began[tenant] = self._floor
+        return [other for other in list(self._pending) if other != tenant and self.count(other)]
 
     def leave(self, tenant: str) -> None:
         """It has nothing to run any more."""
