@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -71,7 +72,8 @@ class Scrolled:
     pictures: int
     mounted: int  # at most, at any time
     frames_ms: Sequence[float]
-    tasks_ms: Sequence[float]  # those of more than 50
+    tasks_ms: Sequence[float]  # those of more than 50 by the clock, in which the machine may have done other things
+    longest_cpu_ms: float  # that any task took of a processor
 
 
 def measure(quick: bool) -> Report:
@@ -107,11 +109,23 @@ def _scroll(browser: Browser, target: Target, pictures: int) -> Scrolled:
     page = _opened(browser, target, "/gallery", ".tile", signed_in=True)
     page.wait_for_timeout(QUIET_MS)
     before = len(page.evaluate("seen.tasks"))
+    browser.start_tracing(page=page, categories=["toplevel"])
     frames, mounted = page.evaluate(SCROLL, [pictures, SCROLL_PX])
+    longest_cpu_ms = _longest_cpu_ms(browser.stop_tracing())
     page.wait_for_timeout(QUIET_MS)
     tasks = [took for _, took in page.evaluate("seen.tasks")[before:]]
     page.context.close()
-    return Scrolled(pictures=pictures, mounted=mounted, frames_ms=frames, tasks_ms=tasks)
+    return Scrolled(pictures=pictures, mounted=mounted, frames_ms=frames, tasks_ms=tasks, longest_cpu_ms=longest_cpu_ms)
+
+
+def _longest_cpu_ms(trace: bytes) -> float:
+    """Of the tasks of pages' main threads."""
+    events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
+    named = [one for one in events if one.get("name") == "thread_name"]
+    threads = {(one["pid"], one["tid"]) for one in named if one["args"]["name"] == "CrRendererMain"}
+    calls = [one for one in events if one.get("ph") == "X" and (one["pid"], one["tid"]) in threads]
+    tasks = [float(one.get("tdur", 0)) for one in calls]
+    return max(tasks) / 1000
 
 
 def _opened(browser: Browser, target: Target, view: str, awaited: str, *, signed_in: bool) -> Page:
@@ -140,13 +154,14 @@ def _report(views: Sequence[FirstView], scrolled: Scrolled) -> Report:
     longest = max(scrolled.tasks_ms, default=0.0)
     wall = Measured(
         title=f"Gallery of {scrolled.pictures} pictures, a notch of the wheel each frame",
-        columns=("mounted at most", "frame p50 ms", "frame p99 ms", "tasks over 50 ms", "longest of them ms"),
+        columns=("mounted at most", "frame p50 ms", "frame p99 ms", "tasks over 50 ms", "longest ms", "longest CPU ms"),
         rows=[
             (
                 scrolled.mounted,
                 *(percentile(scrolled.frames_ms, at) for at in (0.5, 0.99)),
                 len(scrolled.tasks_ms),
                 longest,
+                scrolled.longest_cpu_ms,
             )
         ],
     )
@@ -158,8 +173,12 @@ def _report(views: Sequence[FirstView], scrolled: Scrolled) -> Report:
             "page_mounted": scrolled.mounted,
             "page_long_tasks": len(scrolled.tasks_ms),
             "page_longest_task_ms": longest,
+            "page_longest_task_cpu_ms": scrolled.longest_cpu_ms,
         },
-        notes=("script: as transferred; usable: shown, and no task of more than 50 ms after that.",),
+        notes=(
+            "script: as transferred; usable: shown, and no task of more than 50 ms after that.",
+            "Server and browser share the machine: a task's CPU time is what it took itself.",
+        ),
         plot=lambda path: _plot(path, scrolled),
     )
 
