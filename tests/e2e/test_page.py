@@ -69,6 +69,9 @@ def test_pictures_that_others_may_not_read_are_shown(visit: Visit) -> None:
     page.goto(f"{visit.url}/requests/{request}")
     made = page.get_by_alt_text("Picture 1: a secret garden")
     wait_for(lambda: made.evaluate("image => image.naturalWidth") == 64)
+    page.goto(f"{visit.url}/models")
+    sample = page.locator(".model-card", has_text="test/blank").locator("img").first
+    wait_for(lambda: sample.evaluate("image => image.naturalWidth") == 64)
 
 
 @pytest.mark.slow

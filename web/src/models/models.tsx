@@ -102,7 +102,7 @@ function Samples({ id, name }: { id: string; name: string }) {
   });
   const pictures = shipped.length
     ? shipped.slice(0, SHOWN).map(({ url }) => ({ url, tiny: true }))
-    : (own.data?.pictures.map(({ url, width }) => ({ url, tiny: isTiny(width) })) ?? []);
+    : (own.data?.pictures.map(({ shown_url, width }) => ({ url: shown_url, tiny: isTiny(width) })) ?? []);
   return (
     <div className={`samples n${pictures.length}`} aria-hidden="true" data-name={name}>
       {pictures.map(({ url, tiny }) => (
