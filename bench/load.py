@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 
-from bench.arrivals import Arrival
+from bench.arrivals import Arrival, Mix
 from bench.servers import Target
 
 PRIORITY = "x-fal-queue-priority"
@@ -35,6 +36,16 @@ async def drive(target: Target, clients: int, requests: int) -> Block:
     async with _client() as http:
         await asyncio.gather(*(one(http) for _ in range(clients)))
     return Block(seconds=time.perf_counter() - begun, latencies=latencies)
+
+
+def solo_seconds(target: Target, mix: Mix, times: int) -> dict[int, float]:
+    """Median seconds of one request with nothing beside it, by its steps."""
+    alone = {kind.steps: asyncio.run(drive(_with(target, kind.steps), 1, times)) for kind in mix}
+    return {steps: statistics.median(block.latencies) for steps, block in alone.items()}
+
+
+def _with(target: Target, steps: int) -> Target:
+    return replace(target, body={**target.body, "num_inference_steps": steps})
 
 
 async def replay(target: Target, arrivals: Sequence[Arrival]) -> Block:

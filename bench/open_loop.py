@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from bench.arrivals import Arrival, Mix, mean_seconds, poisson
-from bench.load import drive, replay
+from bench.load import replay, solo_seconds
 from bench.report import Measured, Row, percentile
 from bench.servers import Target
 
@@ -143,7 +143,8 @@ def open_loop(
     out: set[str] = set()
     for number, load in enumerate(sorted({*loads, AT_80, AT_95})):
         going = [target for target in targets if target.name not in out or load in (AT_80, AT_95)]
-        solo = {target.name: _solo(target, mix, alone) for target in targets if target in going or target is theirs}
+        asked = [target for target in targets if target in going or target is theirs]
+        solo = {target.name: solo_seconds(target, mix, alone) for target in asked}
         arrivals = poisson(mix, load / mean_seconds(mix, solo[theirs.name]), count, seed=number)
         for target in going:
             block = asyncio.run(replay(target, arrivals))
@@ -152,14 +153,3 @@ def open_loop(
             if not (served.holds_interactive() or served.holds_all()):
                 out.add(target.name)
     return OpenLoop(seen=seen)
-
-
-def _solo(target: Target, mix: Mix, times: int) -> dict[int, float]:
-    """Median seconds of one request by its steps."""
-    alone = {kind.steps: asyncio.run(drive(_with(target, kind.steps), 1, times)) for kind in mix}
-    return {steps: statistics.median(block.latencies) for steps, block in alone.items()}
-
-
-def _with(target: Target, steps: int) -> Target:
-    body = {**target.body, "num_inference_steps": steps}
-    return Target(name=target.name, url=target.url, headers=target.headers, body=body)

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 
 from bench.arrivals import MIX, Arrival, Kind, Mix, mean_seconds, poisson
-from bench.load import PRIORITY, drive, replay
+from bench.load import PRIORITY, drive, replay, solo_seconds
 from bench.report import Measured, Report, Row, main, percentile
 from bench.servers import Target, laterna
 from bench.serving import BODY
@@ -80,17 +80,12 @@ def measure(quick: bool) -> Report:
         names = _adapters(data, 2 if quick else ADAPTERS)
         with laterna(data, MODEL, BODY) as target:
             asyncio.run(drive(target, 8, 8 if quick else 64))
-            rate = LOAD / mean_seconds(mix, {kind.steps: _alone(target, kind.steps) for kind in mix})
+            rate = LOAD / mean_seconds(mix, solo_seconds(target, mix, 3))
             asyncio.run(replay(target, poisson(mix, rate, count // 2, seed=1)))
             told = asyncio.run(_foretold(target, poisson(mix, rate, count, seed=2)))
             used = _first_use(target, names)
             flooded = _flood(target, data, 4 if quick else 60)
     return _report(told, flooded, used)
-
-
-def _alone(target: Target, steps: int, times: int = 3) -> float:
-    one = replace(target, body={**BODY, "num_inference_steps": steps})
-    return statistics.median(asyncio.run(drive(one, 1, times)).latencies)
 
 
 # ETAs.
@@ -175,7 +170,7 @@ async def _beside(target: Target, name: str) -> tuple[float, float]:
 
 
 def _flood(target: Target, data: Path, count: int) -> Flooded:
-    rate = QUIET_LOAD / _alone(target, QUIET[0].steps)
+    rate = QUIET_LOAD / mean_seconds(QUIET, solo_seconds(target, QUIET, 3))
     arrivals = poisson(QUIET, rate, count, seed=3)
     flood = replace(target, headers=_tenant(target, "flood"), body={**BODY, "num_inference_steps": 50})
     latencies = asyncio.run(_flooded(target, flood, arrivals))

@@ -10,12 +10,12 @@ import asyncio
 import shutil
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.arrivals import MIX, Arrival, Mix, mean_seconds, poisson
-from bench.load import drive, replay
+from bench.load import drive, replay, solo_seconds
 from bench.report import Measured, Report, Row, main, percentile
 from bench.servers import Target, laterna
 from bench.serving import BODY
@@ -94,13 +94,7 @@ def _parts(arrivals: Sequence[Arrival], count: int) -> list[list[Arrival]]:
 def _warm(target: Target, mix: Mix, times: int) -> float:
     """Have the model loaded and some batches run; returns how many requests of the mix one by one are done a second."""
     asyncio.run(drive(target, 8, 16))
-    alone: Mapping[int, float] = {
-        kind.steps: statistics.median(
-            asyncio.run(drive(replace(target, body={**BODY, "num_inference_steps": kind.steps}), 1, times)).latencies
-        )
-        for kind in mix
-    }
-    return 1 / mean_seconds(mix, alone)
+    return 1 / mean_seconds(mix, solo_seconds(target, mix, times))
 
 
 def _known(data: Path) -> Known:

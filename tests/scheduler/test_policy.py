@@ -236,6 +236,28 @@ def test_a_stored_virtual_time_is_taken_over_but_credit_is_not() -> None:
     assert shares.virtual("new") == 60.0
 
 
+def test_who_comes_stands_before_what_others_have_in_progress() -> None:
+    shares = Shares()
+    shares.arrive("a")
+    assert not shares.spend("a", QUANTUM_SECONDS / 2)
+    assert shares.arrive("b") == ["a"]
+    assert shares.virtual("a") - shares.virtual("b") == QUANTUM_SECONDS / 2
+
+
+def test_denoising_goes_between_only_where_its_tenant_had_no_more() -> None:
+    def after_a_decode(tenant: str) -> StepPlan:
+        deciding = policy()
+        assert planned(deciding, candidate("done", tenant="polite", stage="decode", steps_left=0)).stage == "decode"
+        deciding.put(candidate("waits", tenant=tenant, steps_left=30))
+        deciding.put(candidate("comes", tenant="polite", stage="encode", group=None))
+        deciding.charge("flood", 2 * QUANTUM_SECONDS)
+        deciding.drop("done")
+        return planned(deciding)
+
+    assert after_a_decode("polite").members == ("waits",)
+    assert after_a_decode("flood").members == ("comes",)
+
+
 def test_low_and_long_work_is_not_starved_by_an_endless_stream() -> None:
     """Urgent and short work keeps the device full; what waits below it gets its tenth once it has waited long."""
     clock, costs = ManualClock(), measured(1.0)

@@ -117,7 +117,8 @@ class _Place:
         """Whether it may be had beside work that fills the window and has begun: less urgent work, or that of other
         tenants while its own has less than an equal part of the places.
         """
-        if self._held_by[demand.tenant] < WINDOW // len(self._held_by.keys() | {demand.tenant}):
+        tenants = {demand.tenant, *(tenant for tenant, count in self._held_by.items() if count)}
+        if self._held_by[demand.tenant] < WINDOW // len(tenants):
             return True
         return sum(count for priority, count in self._of_class.items() if priority <= demand.priority) < WINDOW
 

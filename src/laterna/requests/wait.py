@@ -8,7 +8,7 @@ from laterna.requests.requests import Requests
 from laterna.requests.views import RequestView
 
 LOOK_SECONDS = 5.0
-NEW_SECONDS = 0.05  # before the first look at a new one: it is hardly settled yet, and if it was, nobody told
+NEW_SECONDS = 0.05  # before the first look at a new one: if it is over so soon, that was told to nobody
 
 
 async def until_settled(

@@ -263,7 +263,8 @@ class Policy:
         able = [first, *islice(others, self._most(leader) - 1)]
         size = paying(seconds, self._delays(able), self._urgency)
         members = [found.candidate for found in able[:size]]
-        while len(members) > 1 and (self._late(members, seconds) or self._crowded(members, seconds)):
+        slower = self._weights() / self._shares.weight(leader.tenant)
+        while len(members) > 1 and (self._late(members, seconds) or _crowded(members, seconds, slower)):
             members.pop()
         return members
 
@@ -281,14 +282,9 @@ class Policy:
             delays.append(found.urgency * inside[request] if whole else 0.0)
         return delays
 
-    def _crowded(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
-        """Whether the leader's tenant would be slower in this company than alone on its share of the device."""
-        tenant = members[0].tenant
-        own = sum(member.tenant == tenant for member in members)
-        if own == len(members):
-            return False
-        all_weights = sum(self._shares.weight(present) for present in self._of_tenant)
-        return seconds(len(members)) > seconds(own) * all_weights / self._shares.weight(tenant)
+    def _weights(self) -> float:
+        """Of all tenants that have something to run."""
+        return sum(self._shares.weight(tenant) for tenant in self._of_tenant)
 
     def _late(self, members: Sequence[Candidate], seconds: Callable[[int], float]) -> bool:
         """Whether somebody misses a deadline in this company that it would make alone."""
@@ -355,6 +351,14 @@ def paying(seconds: Callable[[int], float], delays: Sequence[float], waiting: fl
         if gain > best_gain:
             best, best_gain = size + 1, gain
     return best
+
+
+def _crowded(members: Sequence[Candidate], seconds: Callable[[int], float], slower: float) -> bool:
+    """Whether the leader's tenant would wait longer for this call than for its own part of it on its share of the
+    device, which is so many times slower.
+    """
+    own = sum(member.tenant == members[0].tenant for member in members)
+    return own < len(members) and seconds(len(members)) > slower * seconds(own)
 
 
 def _group(candidate: Candidate) -> Group:
